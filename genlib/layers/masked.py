@@ -1,0 +1,79 @@
+"""Masked convolution (van den Oord, Kalchbrenner & Kavukcuoglu 2016, Pixel Recurrent Neural Networks, section 3.4 and figure 2).
+
+Pixels are read in raster order: row by row from the top, each row from left to right, and within a pixel the channels in
+order (R, then G, then B). A masked convolution at a pixel uses only what comes earlier in this order. The two masks
+differ at the pixel itself:
+
+* mask **A**: not connected to itself. Channel c of the output sees channels before c of this pixel. Used once, on the image.
+* mask **B**: connected to itself. Channel c sees channels up to and with c. Used on features, which hold no more of the pixel
+  than they may.
+
+Feature maps are split into as many groups of equal size as the image has channels; the group of a map is the channel whose
+prediction it may serve. With one channel the masks are the familiar half kernels.
+"""
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MaskKind = Literal["A", "B"]
+
+
+def causal_mask(kind: MaskKind, out_channels: int, in_channels: int, kernel: int, groups: int = 1) -> Tensor:
+    """The mask [out, in, k, k] of zeros and ones for weights of a convolution with an odd kernel."""
+    middle = kernel // 2
+    mask = torch.zeros(out_channels, in_channels, kernel, kernel)
+    mask[:, :, :middle] = 1  # the rows above
+    mask[:, :, middle, :middle] = 1  # the same row, to the left
+    out_group = torch.arange(out_channels) * groups // out_channels  # [out]: the image channel a map belongs to
+    in_group = torch.arange(in_channels) * groups // in_channels  # [in]
+    earlier = in_group[None] < out_group[:, None] if kind == "A" else in_group[None] <= out_group[:, None]  # [out, in]
+    mask[:, :, middle, middle] = earlier.to(mask.dtype)
+    return mask
+
+
+class MaskedConv2d(nn.Module):
+    """A convolution that sees only the past of each pixel; the image keeps its size.
+
+    The full weight [out, in, k, k] is stored, as the papers count it, but the rows below the middle, always masked, are never
+    multiplied: the kernel that runs has k // 2 + 1 rows.
+    """
+
+    def __init__(self, kind: MaskKind, in_channels: int, out_channels: int, kernel: int, groups: int = 1) -> None:
+        super().__init__()
+        if kernel % 2 == 0:
+            raise ValueError(f"a masked convolution needs an odd kernel, not {kernel}")
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(f"{in_channels} -> {out_channels} feature maps do not split into {groups} equal groups")
+        self.kind = kind
+        self.kernel = kernel
+        self.groups = groups
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.empty(out_channels))
+        bound = 1 / math.sqrt(in_channels * kernel * kernel)  # the usual start of a convolution: uniform, by fan-in
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+        self.unmasked = kernel == 1 and kind == "B" and groups == 1  # then every weight is in use
+        mask = causal_mask(kind, out_channels, in_channels, kernel, groups)
+        self.register_buffer("mask", mask[:, :, : kernel // 2 + 1], persistent=False)
+        self.mask: Tensor
+
+    def extra_repr(self) -> str:
+        out_channels, in_channels = self.weight.shape[:2]
+        return f"{self.kind}, {in_channels}, {out_channels}, kernel={self.kernel}, groups={self.groups}"
+
+    def causal_weight(self) -> Tensor:
+        """The weights in use, masked: [out, in, k // 2 + 1, k]."""
+        if self.unmasked:
+            return self.weight
+        return self.weight[:, :, : self.kernel // 2 + 1] * self.mask
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in, H, W] -> [N, out, H, W]."""
+        reach = self.kernel // 2
+        if reach:
+            x = F.pad(x, (reach, reach, reach, 0))  # left, right, top; nothing below is looked at
+        return F.conv2d(x, self.causal_weight(), self.bias)

@@ -1,0 +1,167 @@
+"""Checkpoints: safetensors with the model's config inside, a card beside each shipped one. Nothing is ever unpickled."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from genlib.errors import GenlibError
+from genlib.models import catalogue
+from genlib.models.contract import Model
+from genlib.training import files
+from genlib.training.run import Run, all_runs, check_name, runs_folder
+
+FORMAT = 1
+MAX_BYTES = 2 << 30  # larger than any model here; guards a server against a file that only looks like a checkpoint
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where weights come from; travels in the file's metadata. ``seconds`` of training on ``machine``."""
+
+    data: str
+    seed: int = 0
+    preset: str | None = None
+    step: int = 0
+    images_seen: int = 0
+    seconds: float = 0.0
+    machine: str = ""
+    command: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Header:
+    """A checkpoint's metadata: which model, its config, its origin."""
+
+    model: str
+    config: dict[str, Any]
+    origin: Origin
+
+
+def shipped_folder() -> Path:
+    """The folder of checkpoints that ship with the project (``$GENLIB_CHECKPOINTS`` overrides it)."""
+    given = os.environ.get("GENLIB_CHECKPOINTS")
+    return Path(given) if given else Path(__file__).resolve().parents[2] / "checkpoints"
+
+
+def shipped() -> list[str]:
+    """Names of the shipped checkpoints."""
+    return sorted(path.stem for path in shipped_folder().glob("*.safetensors"))
+
+
+def find(name: str) -> Path:
+    """A shipped name, a run's name or a path -> the checkpoint's file. Raises `GenlibError`."""
+    if name in shipped():
+        return shipped_folder() / f"{name}.safetensors"
+    if name.endswith(".safetensors") or "/" in name or os.sep in name:
+        path = Path(name)
+        path = path / "checkpoint.safetensors" if path.is_dir() else path
+        if path.is_file():
+            return path
+        raise GenlibError(f"There is no checkpoint at {name!r}: give a .safetensors file, a run's name or one of {', '.join(shipped())}.")
+    return find_named(name)
+
+
+def find_named(name: str) -> Path:
+    """Like `find`, but never a path: for names that come from a visitor."""
+    if name in shipped():
+        return shipped_folder() / f"{name}.safetensors"
+    try:
+        run = Run(runs_folder() / check_name(name))
+    except GenlibError:
+        run = None
+    if run is not None and run.checkpoint.is_file():
+        return run.checkpoint
+    runs = ", ".join(run.name for run in all_runs()[:8] if run.checkpoint.is_file()) or "none yet"
+    raise GenlibError(f"There is no checkpoint named {name!r}; shipped: {', '.join(shipped()) or 'none'}; runs: {runs}.")
+
+
+def read_header(path: Path) -> Header:
+    """A checkpoint's metadata, without its weights. Every way a file can be wrong is one `GenlibError`."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise GenlibError(f"{path} is {size >> 20} MiB, larger than any genlib checkpoint: give a checkpoint that genlib wrote.")
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise GenlibError(f"{path} is not a whole safetensors file ({error}): copy or train it again.") from None
+    if "genlib" not in metadata:
+        raise GenlibError(f"{path} is a safetensors file, but not a genlib checkpoint: it carries no model config.")
+    try:
+        value = json.loads(metadata["genlib"])
+        if value["format"] != FORMAT:
+            raise GenlibError(f"{path} has checkpoint format {value['format']!r}; this genlib reads format {FORMAT}: use the genlib that wrote it.")
+        return Header(str(value["model"]), dict(value["config"]), Origin(**value["origin"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise GenlibError(f"{path} has a damaged genlib header ({error}): copy or train it again.") from None
+
+
+def read_weights(path: Path, model: Model) -> None:
+    """Put a checkpoint's weights into ``model``, which must have exactly these names and shapes."""
+    own = model.state_dict()
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = set(file.keys())
+            wrong = sorted(names ^ set(own)) or [
+                name for name in own if tuple(file.get_slice(name).get_shape()) != tuple(own[name].shape)
+            ]
+            if wrong:
+                raise GenlibError(f"The weights in {path} do not fit {model.name} with the config in its header: {wrong[0]!r} is missing, foreign or of another shape.")
+            model.load_state_dict({name: file.get_tensor(name) for name in own})
+    except (SafetensorError, OSError) as error:
+        raise GenlibError(f"{path} is not a whole safetensors file ({error}): copy or train it again.") from None
+
+
+def load(name: str | Path, device: str = "auto") -> Model:
+    """A trained model, in evaluation mode: ``name`` is a shipped checkpoint, a run or a path.
+
+    ``device``: "auto" takes CUDA, then MPS, then the CPU. Raises `GenlibError` for a name that is not there and for a
+    file that is truncated, foreign or of another format.
+    """
+    path = name if isinstance(name, Path) else find(name)
+    return load_file(path, device)
+
+
+def load_file(path: Path, device: str = "auto") -> Model:
+    """The model in a checkpoint file."""
+    header = read_header(path)
+    kind = catalogue.get(header.model)
+    model = kind.from_config(kind.validate_config(header.config))
+    read_weights(path, model)
+    return model.to(pick_device(device)).eval()
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """"auto": CUDA, then MPS, then the CPU. A device that is not there is a `GenlibError`."""
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError):
+        raise GenlibError(f"The device {device!r} is not on this machine: use 'auto' or 'cpu'.") from None
+
+
+def save(path: Path, model: Model, weights: dict[str, torch.Tensor], origin: Origin) -> None:
+    """Write a checkpoint atomically. ``weights`` is a state dict of ``model`` (its own, or averaged)."""
+    header = {"format": FORMAT, "model": model.name, "config": model.config.model_dump(mode="json"), "origin": vars(origin)}
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
+    files.replace(path, lambda temporary: save_file(tensors, temporary, {"genlib": json.dumps(header)}))
+
+
+def card_path(name: str) -> Path:
+    """Where a shipped checkpoint's card lies."""
+    return shipped_folder() / f"{name}.json"
+
+
+def read_card(name: str) -> dict[str, Any]:
+    """A shipped checkpoint's card: header plus the scores it should give."""
+    return files.read_json(card_path(name))
