@@ -1,1 +1,1 @@
-"""The browser side of genlib: components, controls and shareable state. The only package here that imports Streamlit."""
+"""The browser side of genlib: components, controls, shareable state. The only package that imports Streamlit."""

@@ -5,7 +5,7 @@ const TOOLS = {
   erase: { label: "Erase", key: "E" },
   hide: { label: "Hide", key: "H" },
   reveal: { label: "Reveal", key: "R" },
-  box: { label: "Hide box", key: "B" },
+  box: { label: "Box", key: "B" },
 };
 const MODE_TOOLS = { draw: ["draw", "erase"], mask: ["hide", "reveal", "box"], both: ["draw", "erase", "hide", "reveal", "box"], pick: [] };
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
@@ -49,23 +49,28 @@ class Editor {
     parent.append(this.root);
     this.cursor = [0, 0];
     this.later = new Later(() => this.commit());
-    this.observer = new ResizeObserver(() => this.resize());
+    this.size = watchSize(this.root, () => this.resize());
     this.listen();
   }
 
   wake() {
-    this.observer.observe(this.root);
+    this.size.start();
   }
 
   sleep() {
-    this.later.flush();
-    this.observer.disconnect();
+    // A message sent while the component goes away would be lost: it is owed, and sent when the user comes back.
+    this.owed ||= this.later.due;
+    this.later.cancel();
+    this.remember();
+    this.size.stop();
   }
 
   update({ data, setStateValue }) {
     this.send = setStateValue;
     this.data = data;
     if (data.source !== this.source) this.reset();
+    if (this.owed) this.later.start();
+    this.owed = false;
     this.arrange();
     this.resize();
   }
@@ -82,7 +87,7 @@ class Editor {
       this.ink = fromBase64(data.image);
       this.known = unpackBits(fromBase64(data.known), data.width * data.height);
       this.picked = data.picked;
-      Object.assign(this, { revision: 0, nonce: newNonce(), past: [], future: [] });
+      Object.assign(this, { revision: 0, nonce: newNonce(), past: [], future: [], owed: false });
     }
     this.started = true;
     this.stroke = null;
@@ -97,8 +102,8 @@ class Editor {
   }
 
   remember() {
-    const { ink, known, picked, revision, nonce, past, future } = this;
-    MEMORY.set(this.data.key, { kind: "canvas", source: this.source, state: { ink, known, picked, revision, nonce, past, future } });
+    const { ink, known, picked, revision, nonce, past, future, owed } = this;
+    MEMORY.set(this.data.key, { kind: "canvas", source: this.source, state: { ink, known, picked, revision, nonce, past, future, owed } });
   }
 
   tools() {
@@ -114,14 +119,18 @@ class Editor {
     this.toolGroup.hidden = this.sliders.hidden = this.historyGroup.hidden = !editing;
     this.clearButton.hidden = !tools.includes("draw");
     this.inkField.hidden = !tools.includes("draw");
-    this.presets.hidden = !tools.includes("hide");
+    this.presets.hidden = !tools.includes("hide") || !data.presets.length;
     this.side.hidden = data.readonly;
     this.layout.classList.toggle("bare", data.readonly);
     this.surface.classList.toggle("fixed", data.readonly);
     if (this.presetNames !== data.presets.join()) {
       this.presetNames = data.presets.join();
       this.presetGroup.replaceChildren(
-        ...data.presets.map((name) => button(name[0].toUpperCase() + name.slice(1), { testid: `canvas-preset-${name.replaceAll(" ", "-")}`, onClick: () => this.preset(name) })),
+        ...data.presets.map((name) => {
+          const node = button(name[0].toUpperCase() + name.slice(1), { testid: `canvas-preset-${name.replaceAll(" ", "-")}`, onClick: () => this.preset(name) });
+          node.prepend(presetGlyph(name));
+          return node;
+        }),
       );
     }
     const what = data.mode === "pick" ? "picks the pixel" : "paints; Shift + arrows paint on the way";

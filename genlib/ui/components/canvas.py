@@ -48,10 +48,10 @@ class CanvasValue:
 
 
 def preset_mask(name: str, height: int, width: int) -> np.ndarray:
-    """The bool [height, width] ``known`` array of a name in ``PRESET_MASKS``; the browser's buttons make exactly the same.
+    """The bool [height, width] ``known`` array of a name in ``PRESET_MASKS``; the browser makes exactly the same.
 
-    "lower half" *hides* the lower half. With an odd side the middle row or column belongs to the lower or right half. The centre square
-    leaves a quarter (rounded down) known on each side. ``ValueError`` for an unknown name.
+    "lower half" *hides* the lower half. With an odd side the middle row or column belongs to the lower or right half.
+    The centre square leaves a quarter (rounded down) known on each side. ``ValueError`` for an unknown name.
     """
     rows, columns = np.mgrid[:height, :width]
     hidden = {
@@ -71,7 +71,7 @@ def preset_mask(name: str, height: int, width: int) -> np.ndarray:
 
 
 def decode_canvas(payload: object, shape: tuple[int, ...]) -> CanvasValue:
-    """The browser's answer for a picture of ``shape``, checked in every field; ``ValueError`` says which field is wrong."""
+    """The browser's answer for a picture of ``shape``, every field checked; ``ValueError`` says which one is wrong."""
     height, width = shape[:2]
     size = int(np.prod(shape))
     raw = wire.decode_bytes(wire.field(payload, "image", "canvas"), size, "canvas image")
@@ -101,15 +101,16 @@ def canvas(
     presets: Sequence[str] = PRESET_MASKS,
     readonly: bool = False,
     grid: bool = True,
-    size: int = 448,
+    size: int = 560,
     label: str = "Canvas",
     revision: object = 0,
     on_change: Callable[[], None] | None = None,
 ) -> CanvasValue:
     """Show ``image`` in the editor and return what the user has made of it so far.
 
-    The user's work survives reruns and page changes as long as ``image``, ``known``, ``picked`` and ``revision`` stay the same; when one of
-    them changes, the editor starts again from the new input. A rerun happens when a stroke ends, not while it is drawn.
+    The user's work survives reruns and page changes as long as ``image``, ``known``, ``picked`` and ``revision`` stay
+    the same; when one of them changes, the editor starts again from the new input. A rerun happens when a stroke ends,
+    not while it is drawn.
 
     Args:
         image: uint8 [H, W] or [H, W, 3]; 0 is black. Sides up to 512, meant for 28 or 32.
@@ -122,7 +123,7 @@ def canvas(
         presets: names out of ``PRESET_MASKS`` to offer as buttons.
         readonly: show only; no tools, no keyboard.
         grid: draw faint lines between the pixels.
-        size: the longest side of the picture on the screen, CSS pixels; it shrinks to fit.
+        size: the longest side of the picture on the screen, CSS pixels; it shrinks to fit the column and the window.
         label: what a screen reader calls it.
         revision: any value with a stable ``repr``; change it to start afresh with the same picture.
         on_change: called before the rerun that an edit causes.
@@ -141,7 +142,10 @@ def canvas(
     for name in presets:
         preset_mask(name, 1, 1)
     if picked is not None:
-        picked = (wire.checked_int(picked[0], 0, height - 1, "picked row"), wire.checked_int(picked[1], 0, width - 1, "picked column"))
+        picked = (
+            wire.checked_int(picked[0], 0, height - 1, "picked row"),
+            wire.checked_int(picked[1], 0, width - 1, "picked column"),
+        )
     source = wire.digest(pixels, mask, picked, revision)
     data: dict[str, Any] = {
         "key": key,

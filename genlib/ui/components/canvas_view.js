@@ -27,6 +27,14 @@ function footprint(size) {
   return cells;
 }
 
+// A tiny picture of a preset mask; insets from top, right, bottom, left.
+function presetGlyph(name) {
+  const insets = { "lower half": "50% 0 0 0", "upper half": "0 0 50% 0", "left half": "0 50% 0 0", "right half": "0 0 0 50%", "centre square": "25%" }[name];
+  const glyph = el("span", { class: "glyph", "aria-hidden": "true" }, insets ? el("i") : null);
+  if (insets) glyph.firstChild.style.inset = insets;
+  return glyph;
+}
+
 const MASK_TINT = "#0072b2";
 
 const editorView = {
@@ -37,7 +45,7 @@ const editorView = {
     // Beside the picture the controls need 300 pixels; below 620 they go underneath (the same number stands in canvas.css).
     const beside = !this.data.readonly && available > 620 ? available - 322 : available;
     const longest = Math.max(this.data.width, this.data.height);
-    const fit = Math.min(beside - 4, this.data.size) / longest;
+    const fit = Math.min(beside - 4, fitWindow(this.data.size, 0.62, 280)) / longest;
     const scale = fit >= 2 ? Math.floor(fit) : fit; // whole screen pixels per picture pixel, or the grid looks uneven
     if (scale !== this.scale) this.scale = scale;
     this.draw();

@@ -35,32 +35,38 @@ class Pad {
     this.shown = { sheet: true, points: true, rings: true };
     this.decodes = 0;
     this.later = new Later(() => this.commit(), 500);
-    this.observer = new ResizeObserver(() => this.resize());
+    this.size = watchSize(this.root, () => this.resize());
     this.listen();
   }
 
   wake() {
-    this.observer.observe(this.root);
+    this.size.start();
   }
 
   sleep() {
-    this.later.flush();
-    this.observer.disconnect();
-    this.playing = null;
+    // A message sent while the component goes away would be lost: it is owed, and sent when the user comes back.
+    this.owed ||= this.later.due || Boolean(this.playing);
+    this.later.cancel();
+    this.stop(false);
+    this.remember();
+    this.size.stop();
   }
 
   update({ data, setStateValue }) {
     this.send = setStateValue;
     this.data = data;
     if (data.source !== this.source) this.reset();
+    if (this.owed) this.later.start();
+    this.owed = false;
     if (data.points_id !== this.pointsId) this.readPoints();
     if (data.atlas.id !== this.atlasId) this.readAtlas();
-    if (data.class_names.join("\n") !== this.names) this.buildLegend();
     this.plane.setAttribute("aria-label", `${data.label}: latent plane from ${-data.extent} to ${data.extent}. Arrow keys move the point, Enter sends it.`);
     for (const node of [this.setA, this.setB, this.stripRow]) node.hidden = !data.path;
     this.toggles.points.hidden = this.legend.hidden = this.nearTitle.hidden = this.nearText.hidden = !this.points;
     this.toggles.rings.hidden = !data.rings.length;
     this.theme = readTheme(this.root);
+    const legend = JSON.stringify([data.class_names, this.theme.dark]);
+    if (legend !== this.legendOf) this.buildLegend(legend);
     this.base = null;
     this.resize();
   }
@@ -69,17 +75,17 @@ class Pad {
     const { data } = this;
     const kept = MEMORY.get(data.key);
     if (kept && kept.kind === "pad" && kept.source === data.source && !this.source) Object.assign(this, structuredClone(kept.state));
-    else Object.assign(this, { z: [...data.z], a: [...data.a], b: [...data.b], nonce: newNonce() });
+    else Object.assign(this, { z: [...data.z], a: [...data.a], b: [...data.b], nonce: newNonce(), owed: false });
     this.source = data.source;
     this.drag = null;
-    this.playing = null;
+    this.stop(false);
     this.later.cancel();
     this.remember();
   }
 
   remember() {
-    const { z, a, b, nonce } = this;
-    MEMORY.set(this.data.key, { kind: "pad", source: this.source, state: structuredClone({ z, a, b, nonce }) });
+    const { z, a, b, nonce, owed } = this;
+    MEMORY.set(this.data.key, { kind: "pad", source: this.source, state: structuredClone({ z, a, b, nonce, owed }) });
   }
 
   readPoints() {
@@ -107,17 +113,19 @@ class Pad {
     this.tileWidth = this.sheet.width / this.data.grid;
     this.texels = context.getImageData(0, 0, this.sheet.width, this.sheet.height).data;
     this.grid = this.data.grid;
+    this.negative = isGrey(this.texels) ? negativeOf(this.sheet) : null;
     this.base = null;
     this.resize();
   }
 
-  buildLegend() {
-    this.names = this.data.class_names.join("\n");
+  buildLegend(legend) {
+    this.legendOf = legend;
+    this.legend.classList.toggle("short", this.data.class_names.every((name) => name.length < 3));
     this.legend.replaceChildren(
       ...this.data.class_names.map((name, index) => {
-        const node = button(name, { testid: `pad-class-${index}`, "aria-pressed": "false", onClick: () => this.isolate(this.only === index ? null : index) });
+        const node = button(name, { testid: `pad-class-${index}`, "aria-pressed": String(this.only === index), onClick: () => this.isolate(this.only === index ? null : index) });
         const dot = el("span", { class: "dot" });
-        dot.style.background = classColour(index);
+        dot.style.background = this.colour(index);
         node.prepend(dot);
         node.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.hoverLegend(index));
         node.addEventListener("pointerleave", () => this.hoverLegend(null));

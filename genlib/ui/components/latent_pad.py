@@ -39,7 +39,8 @@ class LatentPadValue:
 def atlas_codes(grid: int, extent: float) -> np.ndarray:
     """The codes of an atlas' tiles, float32 [grid * grid, 2], row by row from the top left: x rises, y falls.
 
-    Tile (row i, column j) shows the code (-r + 2 r j / (grid - 1), r - 2 r i / (grid - 1)) with r = ``extent``, so corners lie on the corners.
+    Tile (row i, column j) shows the code (-r + 2 r j / (grid - 1), r - 2 r i / (grid - 1)) with r = ``extent``, so
+    corners lie on the corners.
     """
     if grid < 2 or not extent > 0:
         raise ValueError(f"need grid >= 2 and extent > 0, got {grid} and {extent}")
@@ -48,7 +49,7 @@ def atlas_codes(grid: int, extent: float) -> np.ndarray:
 
 
 def atlas_sheet(tiles: np.ndarray, grid: int) -> np.ndarray:
-    """Decoded tiles in the order of ``atlas_codes``, uint8 [grid * grid, H, W(, 3)], laid out as one sheet [grid * H, grid * W(, 3)]."""
+    """Tiles uint8 [grid * grid, H, W(, 3)] in the order of ``atlas_codes`` as one sheet [grid * H, grid * W(, 3)]."""
     if tiles.dtype != np.uint8:
         raise TypeError(f"tiles: expected uint8 pixels, got {tiles.dtype}")
     if tiles.ndim not in (3, 4) or len(tiles) != grid * grid:
@@ -80,7 +81,9 @@ def _sheet_asset(atlas: np.ndarray | bytes, grid: int) -> dict[str, str]:
             raise ValueError(f"atlas: expected [H, W] or [H, W, 3], got shape {atlas.shape}")
         height, width = atlas.shape[:2]
     if height % grid or width % grid or not (0 < height <= MAX_SHEET and 0 < width <= MAX_SHEET):
-        raise ValueError(f"atlas: {height} x {width} pixels do not hold {grid} x {grid} tiles within {MAX_SHEET} pixels a side")
+        raise ValueError(
+            f"atlas: {height} x {width} pixels do not hold {grid} x {grid} tiles within {MAX_SHEET} pixels a side"
+        )
     return wire.png_asset(atlas)
 
 
@@ -99,20 +102,21 @@ def latent_pad(
     path: bool = True,
     path_frames: int = 9,
     marker: Iterable[tuple[float, float, str]] = (),
-    size: int = 540,
-    picture_size: int = 280,
+    size: int = 640,
+    picture_size: int = 336,
     label: str = "Latent pad",
     revision: object = 0,
     on_change: Callable[[], None] | None = None,
 ) -> LatentPadValue:
     """Show the plane [-extent, extent]^2 and return the code and the path that the user chose last.
 
-    Dragging decodes in the browser: the bilinear blend of the four atlas tiles around the pointer. A rerun happens when the point is let go.
-    A new atlas, new points or markers leave the user's point where it is; a change of ``z``, ``anchors`` or ``revision`` resets it.
+    Dragging decodes in the browser: the bilinear blend of the four atlas tiles around the pointer. A rerun happens when
+    the point is let go. A new atlas, new points or markers leave the user's point where it is; a change of ``z``,
+    ``anchors`` or ``revision`` resets it.
 
     Args:
-        atlas: the decoded pictures of ``atlas_codes(grid, extent)`` as one sheet: uint8 [grid * H, grid * W(, 3)] (see ``atlas_sheet``) or
-            its PNG bytes. Sent once; the browser decodes equal content only once.
+        atlas: the decoded pictures of ``atlas_codes(grid, extent)`` as one sheet: uint8 [grid * H, grid * W(, 3)] (see
+            ``atlas_sheet``) or its PNG bytes. Sent once; the browser decodes equal content only once.
         grid: tiles a side, at least 2.
         extent: half the side of the plane, in units of the latent space.
         key: unique in the app.
@@ -125,8 +129,8 @@ def latent_pad(
         path: offer the path between two anchors.
         path_frames: pictures in the strip along the path, 2 to 24.
         marker: (x, y, label) of stars, such as the code of the user's own digit.
-        size: the longest side of the plane on the screen, CSS pixels; it shrinks to fit.
-        picture_size: the longest side of the decoded picture, CSS pixels.
+        size: the longest side of the plane on the screen, CSS pixels; it shrinks to fit the column and the window.
+        picture_size: the longest side of the decoded picture, CSS pixels; at most 0.6 of the plane.
         label: what a screen reader calls it.
         revision: any value with a stable ``repr``; change it to put point and anchors back.
         on_change: called before the rerun that a choice causes.
@@ -171,8 +175,12 @@ def latent_pad(
         data["points"] = wire.encode_bytes(codes.tobytes())
         if point_classes is not None:
             classes = np.asarray(point_classes)
-            if classes.shape != (len(codes),) or (len(classes) and not (0 <= classes.min() and classes.max() < len(class_names))):
-                raise ValueError(f"point_classes: expected [{len(codes)}] indices below {len(class_names)}, got {classes.shape}")
+            if classes.shape != (len(codes),) or (
+                len(classes) and not (classes.min() >= 0 and classes.max() < len(class_names))
+            ):
+                raise ValueError(
+                    f"point_classes: expected [{len(codes)}] indices below {len(class_names)}, got {classes.shape}"
+                )
             data["classes"] = wire.encode_bytes(classes.astype(np.uint8).tobytes())
     data["points_id"] = wire.digest(data["points"], data["classes"])
     result = _component(key=key, data=data, on_value_change=on_change or (lambda: None))

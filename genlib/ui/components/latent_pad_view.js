@@ -1,8 +1,10 @@
 // How the pad looks, and the blend of atlas tiles that stands in for the decoder while the pointer moves.
 
-// Okabe and Ito's palette without its black (lost on a dark page), extended by three that stay apart from it in lightness.
-const CLASS_COLOURS = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#d6c700", "#8c6bb1", "#8a8a8a", "#8c510a"];
-const classColour = (index) => CLASS_COLOURS[index % CLASS_COLOURS.length];
+// Okabe and Ito's palette without its black, extended by three that stay apart from it in lightness; for dark pages the same hues, lighter.
+const CLASS_COLOURS = {
+  light: ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#d6c700", "#8c6bb1", "#8a8a8a", "#8c510a"],
+  dark: ["#4f83ff", "#ffb000", "#1fc198", "#ff6f3c", "#e38fbf", "#7fd0ff", "#f0e442", "#b79bff", "#b4b4b4", "#c08a4a"],
+};
 const MARGIN = { left: 40, bottom: 30, top: 8, right: 8 };
 const NEIGHBOURS = 15;
 
@@ -24,6 +26,18 @@ function classCentres(points, classes, count) {
   });
 }
 
+const isGrey = (texels) => texels.every((value, i) => i % 4 === 3 || value === texels[i - (i % 4)]);
+
+function negativeOf(sheet) {
+  const canvas = offscreen(sheet.width, sheet.height);
+  const context = canvas.getContext("2d");
+  context.fillStyle = "#ffffff";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.globalCompositeOperation = "difference";
+  context.drawImage(sheet, 0, 0);
+  return canvas;
+}
+
 const padView = {
   // Positions on the plane in CSS pixels. The view is half a tile wider than the extent, so that a tile is centred on its code.
   range() {
@@ -39,6 +53,9 @@ const padView = {
     const r = this.range();
     return this.inside([(((x - MARGIN.left) / this.span) * 2 - 1) * r, (1 - ((y - MARGIN.top) / this.span) * 2) * r]);
   },
+  colour(index) {
+    return CLASS_COLOURS[this.theme.dark ? "dark" : "light"][index];
+  },
   localPosition(event) {
     const box = this.plane.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
@@ -49,7 +66,7 @@ const padView = {
     if (!available || !this.data) return;
     // The same 700 stands in latent_pad.css: below it the picture goes under the plane.
     const beside = available > 700;
-    const whole = Math.min(this.data.size, beside ? available * 0.54 : available);
+    const whole = Math.min(fitWindow(this.data.size, 0.64, 340), beside ? available * 0.54 : available);
     const side = Math.floor(whole - MARGIN.left - MARGIN.right);
     if (side !== this.span) this.base = null;
     this.span = side;
@@ -108,7 +125,7 @@ const padView = {
 
   paintPicture() {
     const { tileWidth: w, tileHeight: h } = this;
-    const scale = Math.max(1, Math.floor(Math.min(this.data.picture_size, this.sideWidth - 4) / Math.max(w, h)));
+    const scale = Math.max(1, Math.floor(Math.min(this.data.picture_size, 0.6 * this.span, this.sideWidth - 4) / Math.max(w, h)));
     if (this.picture.width !== w || this.picture.height !== h) [this.picture.width, this.picture.height] = [w, h];
     this.picture.style.width = `${w * scale}px`;
     this.picture.style.height = `${h * scale}px`;
@@ -164,9 +181,11 @@ const padView = {
     context.rect(MARGIN.left, MARGIN.top, this.span, this.span);
     context.clip();
     if (this.shown.sheet && this.sheet) {
-      context.globalAlpha = this.shown.points && this.points ? (theme.dark ? 0.34 : 0.2) : 0.9;
+      // Under the codes the sheet is only a hint: faint, and on a light page in negative if it is grey, so that the ground stays light.
+      const faint = this.shown.points && this.points;
+      context.globalAlpha = faint ? 0.28 : 1;
       context.imageSmoothingEnabled = true;
-      context.drawImage(this.sheet, MARGIN.left, MARGIN.top, this.span, this.span);
+      context.drawImage(faint && !theme.dark && this.negative ? this.negative : this.sheet, MARGIN.left, MARGIN.top, this.span, this.span);
       context.globalAlpha = 1;
     }
     if (this.shown.points && this.points) this.paintPoints(context);
@@ -180,12 +199,12 @@ const padView = {
     const { points, classes, theme } = this;
     const alone = this.hoverClass ?? this.only;
     const count = points.length / 2;
-    const size = clamp(520 / Math.sqrt(count), 3, 7);
+    const size = clamp(320 / Math.sqrt(count), 2.5, 6);
     const order = Array.from({ length: this.data.class_names.length || 1 }, (_, i) => i);
     for (const index of order) {
       const dimmed = alone !== null && alone !== undefined && alone !== index;
-      context.fillStyle = classes ? classColour(index) : theme.text;
-      context.globalAlpha = dimmed ? 0.07 : count > 3000 ? 0.7 : 0.85;
+      context.fillStyle = classes ? this.colour(index) : theme.text;
+      context.globalAlpha = dimmed ? 0.07 : 0.85;
       context.beginPath();
       for (let i = 0; i < count; i++) {
         if (classes && classes[i] !== index) continue;
@@ -354,10 +373,11 @@ const padView = {
     this.zText.textContent = `(${this.z.map(number).join(", ")})`;
     this.radius.textContent = number(Math.hypot(...this.z));
     const index = this.nearest();
-    if (index !== this.nearIndex) {
-      this.nearIndex = index;
+    const near = `${index} ${this.theme.dark}`;
+    if (near !== this.near) {
+      this.near = near;
       const dot = el("span", { class: "dot" });
-      dot.style.background = index === null ? "none" : classColour(index);
+      dot.style.background = index === null ? "none" : this.colour(index);
       this.nearText.replaceChildren(...(index === null ? [] : [dot, this.data.class_names[index]]));
     }
     const fixed = (z) => z.map((v) => v.toFixed(4)).join();

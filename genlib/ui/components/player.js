@@ -45,18 +45,21 @@ class Player {
     this.bitmaps = new Map(); // sheet id -> ImageBitmap
     this.loop = false;
     this.later = new Later(() => this.commit(), 300);
-    this.observer = new ResizeObserver(() => this.resize());
+    this.size = watchSize(this.root, () => this.resize());
     this.root.addEventListener("keydown", (event) => this.key(event));
   }
 
   wake() {
-    this.observer.observe(this.root);
+    this.size.start();
   }
 
   sleep() {
+    // A message sent while the component goes away would be lost: it is owed, and sent when the user comes back.
+    this.owed ||= this.later.due || Boolean(this.timer);
     this.pause(false);
-    this.later.flush();
-    this.observer.disconnect();
+    this.later.cancel();
+    if (this.data) this.remember();
+    this.size.stop();
   }
 
   // New frames are shown only once every sheet is decoded: panels never disagree, and nothing flickers.
@@ -88,10 +91,12 @@ class Player {
       this.pause(false);
       this.later.cancel();
       if (first && kept && kept.kind === "player" && kept.source === data.source) Object.assign(this, kept.state);
-      else Object.assign(this, { step: data.follow ? this.total - 1 : 0, following: data.follow, nonce: newNonce() });
+      else Object.assign(this, { step: data.follow ? this.total - 1 : 0, following: data.follow, nonce: newNonce(), owed: false });
       if (first) this.setLoop(data.loop);
       this.remember();
     }
+    if (this.owed) this.later.start();
+    this.owed = false;
     this.step = this.following ? this.total - 1 : clamp(this.step, 0, this.total - 1);
     this.followButton.hidden = !data.follow;
     this.gifButton.hidden = this.pngButton.hidden = !data.export_name;
@@ -102,8 +107,8 @@ class Player {
   }
 
   remember() {
-    const { step, following, nonce } = this;
-    MEMORY.set(this.data.key, { kind: "player", source: this.data.source, state: { step, following, nonce } });
+    const { step, following, nonce, owed } = this;
+    MEMORY.set(this.data.key, { kind: "player", source: this.data.source, state: { step, following, nonce, owed } });
   }
 
   // --- moving --------------------------------------------------------------------------------------------------------------------------

@@ -40,11 +40,12 @@ const playerView = {
   resize() {
     const available = this.root.clientWidth;
     if (!available || !this.data) return;
-    const { panels, height } = this.data;
+    const { panels } = this.data;
+    const height = fitWindow(this.data.height, 0.4, 200);
     const gaps = 18 * (panels.length - 1) + 4;
-    // One row if every panel keeps at least 150 pixels, else they wrap.
+    // One row if every panel keeps at least 100 pixels, else they wrap.
     const shared = (available - gaps) / panels.reduce((sum, p) => sum + p.width / p.height, 0);
-    const tall = shared >= 150 ? Math.min(height, shared) : Math.min(height, available - 4);
+    const tall = shared >= 100 ? Math.min(height, shared) : Math.min(height, available - 4);
     this.sizes = panels.map((panel) => {
       const fit = Math.min(tall / panel.height, (available - 4) / panel.width);
       // Whole multiples keep small pictures even; for large ones the loss of size would be worse.
@@ -151,14 +152,16 @@ const playerView = {
     }
     const x = (this.step + 0.5) * slot;
     const now = values[this.step];
-    context.strokeStyle = theme.text;
-    context.lineWidth = 1.5;
-    context.setLineDash([4, 4]);
-    context.beginPath();
-    context.moveTo(x, 0);
-    context.lineTo(x, CHART_HEIGHT);
-    context.stroke();
-    context.setLineDash([]);
+    if (kind === "line") {
+      context.strokeStyle = theme.text;
+      context.lineWidth = 1.5;
+      context.setLineDash([4, 4]);
+      context.beginPath();
+      context.moveTo(x, 0);
+      context.lineTo(x, CHART_HEIGHT);
+      context.stroke();
+      context.setLineDash([]);
+    }
     if (kind === "line" && now !== null) {
       context.fillStyle = CURSOR_COLOUR;
       context.strokeStyle = "#000000";

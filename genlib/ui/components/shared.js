@@ -152,6 +152,24 @@ function toRgb(colour) {
   return context.getImageData(0, 0, 1, 1).data;
 }
 
+// The height a picture may take: what was asked for, but no more than a share of the window, so that its controls stay in sight.
+const fitWindow = (wanted, share, least) => Math.min(wanted, Math.max(least, share * window.innerHeight));
+
+// Calls back when the node's width or the window changes; returns what start and stop it.
+function watchSize(node, callback) {
+  const observer = new ResizeObserver(callback);
+  return {
+    start() {
+      observer.observe(node);
+      window.addEventListener("resize", callback);
+    },
+    stop() {
+      observer.disconnect();
+      window.removeEventListener("resize", callback);
+    },
+  };
+}
+
 function download(blob, name) {
   const link = el("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
@@ -172,8 +190,11 @@ class Later {
     clearTimeout(this.timer);
     this.timer = undefined;
   }
+  get due() {
+    return this.timer !== undefined;
+  }
   flush() {
-    const due = this.timer !== undefined;
+    const { due } = this;
     this.cancel();
     if (due) this.action();
   }

@@ -1,8 +1,8 @@
 """What crosses between Python and the browser: encoding, strict decoding, and who remembers what.
 
-Pictures travel as base64 of raw bytes or of PNG, masks as packed bits: a list of 784 JSON numbers is five times as long and slower to
-read at both ends. Whatever comes *back* is checked before use, since anybody can write to a web socket; a wrong type, length or range
-raises ``ValueError`` and nothing is ever evaluated.
+Pictures travel as base64 of raw bytes or of PNG, masks as packed bits: a list of 784 JSON numbers is five times as long
+and slower to read at both ends. Whatever comes *back* is checked before use, since anybody can write to a web socket; a
+wrong type, length or range raises ``ValueError`` and nothing is ever evaluated.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def encode_bytes(data: bytes) -> str:
 
 
 def decode_bytes(text: object, size: int, what: str) -> bytes:
-    """The ``size`` bytes that ``text`` holds in base64; ``ValueError`` (naming ``what``) for any other type, alphabet or length."""
+    """The ``size`` bytes that ``text`` holds in base64; ``ValueError`` for another type, alphabet or length."""
     if not isinstance(text, str):
         raise ValueError(f"{what}: expected base64 text, got {type(text).__name__}")
     if len(text) != 4 * math.ceil(size / 3):  # checked before decoding, so that a huge forgery costs nothing
@@ -78,7 +78,7 @@ def decode_mask(text: object, height: int, width: int, what: str = "known") -> n
 
 
 def field(payload: object, name: str, what: str) -> Any:
-    """``payload[name]`` of a mapping that came from the browser; ``ValueError`` if it is no mapping or lacks the field."""
+    """``payload[name]`` of a mapping from the browser; ``ValueError`` if it is no mapping or lacks the field."""
     if not isinstance(payload, Mapping):
         raise ValueError(f"{what}: expected an object from the browser, got {type(payload).__name__}")
     if name not in payload:
@@ -108,7 +108,7 @@ def checked_point(value: object, limit: float, what: str) -> tuple[float, float]
 
 
 def checked_image(image: object, what: str) -> np.ndarray:
-    """``image`` as a contiguous uint8 [H, W] or [H, W, 3] array. ``TypeError`` for another dtype, ``ValueError`` for another shape."""
+    """``image`` as contiguous uint8 [H, W] or [H, W, 3]; ``TypeError`` for a dtype, ``ValueError`` for a shape."""
     array = np.asarray(image)
     if array.dtype != np.uint8:
         raise TypeError(f"{what}: expected uint8 pixels, got {array.dtype}")
@@ -122,7 +122,9 @@ def checked_image(image: object, what: str) -> np.ndarray:
 def png_bytes(array: np.ndarray) -> bytes:
     """Lossless PNG of a uint8 [H, W] or [H, W, 3] array."""
     buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, format="PNG", compress_level=4)  # 4: a third of the time of 9, a few per cent larger
+    Image.fromarray(array).save(
+        buffer, format="PNG", compress_level=4
+    )  # 4: a third of the time of 9, a few per cent larger
     return buffer.getvalue()
 
 
@@ -152,7 +154,7 @@ _SHEETS = _Recent(limit_bytes=64 * 2**20)
 
 
 def png_asset(pixels: np.ndarray | bytes) -> dict[str, str]:
-    """``{"id": content hash, "png": base64}`` of a picture. The browser decodes each id once and keeps the bitmap while it is in use."""
+    """``{"id": content hash, "png": base64}`` of a picture; the browser decodes an id once while it is in use."""
     identity = digest(pixels)
     if isinstance(pixels, bytes):
         return {"id": identity, "png": encode_bytes(pixels)}
@@ -163,13 +165,13 @@ def png_asset(pixels: np.ndarray | bytes) -> dict[str, str]:
     return {"id": identity, "png": encoded}
 
 
-def settle(store: MutableMapping[str, Any], key: str, source: str, payload: object) -> object:
+def settle(store: MutableMapping[Any, Any], key: str, source: str, payload: object) -> object:
     """The browser's answer that belongs to ``source``, or None if the user has not touched *this* input yet.
 
-    Streamlit forgets a component's state when a run does not draw it (a page change), and keeps it when the input is replaced. We want
-    the opposite, so we keep our own record in ``store`` (the session state): the answer outlives a page change, and dies with its
-    input. ``nonce`` tells two visits to the same input apart: after A, B, A the browser starts afresh, and the first A's answer, which
-    Streamlit may still hold, must not come back.
+    Streamlit forgets a component's state when a run does not draw it (a page change), and keeps it when the input is
+    replaced. We want the opposite, so we keep our own record in ``store`` (the session state): the answer outlives a
+    page change, and dies with its input. ``nonce`` tells two visits to the same input apart: after A, B, A the browser
+    starts afresh, and the first A's answer, which Streamlit may still hold, must not come back.
     """
     if payload is not None:
         for name in ("source", "nonce"):

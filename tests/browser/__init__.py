@@ -1,0 +1,1 @@
+"""Tests in a real browser. A package, since other folders have files of the same names."""

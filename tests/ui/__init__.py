@@ -1,0 +1,1 @@
+"""Tests of the browser side that need no browser."""
