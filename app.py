@@ -1,0 +1,24 @@
+"""The app: navigation and the page frame, nothing else. Open it with ``streamlit run app.py``."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before PyTorch loads: a training job shares these cores
+
+import streamlit as st
+
+from genlib.ui import frame
+
+PAGES = [
+    st.Page("pages/home.py", title="Home", icon="🏠", default=True),
+    st.Page("pages/train.py", title="Train", icon="🏋️"),
+    st.Page("pages/latent_space.py", title="Latent space", icon="🗺️"),
+    st.Page("pages/completion.py", title="Completion", icon="🧩"),
+    st.Page("pages/glimpses.py", title="Glimpses", icon="👁️"),
+    st.Page("pages/compare.py", title="Compare", icon="⚖️"),
+]
+
+st.set_page_config(page_title="genlib", page_icon="🎨", layout="wide", initial_sidebar_state="expanded")
+chosen = st.navigation(PAGES, position="top")
+frame.style()
+with frame.guard():
+    chosen.run()

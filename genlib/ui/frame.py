@@ -1,0 +1,82 @@
+"""The page frame: what every page has in common.
+
+A page is a thin script: `header`, controls in the sidebar, a figure, and `lesson` at the end, which says what to notice, what to try, the
+maths, and the code that reproduces the view. `guard` turns every error into one sentence.
+"""
+
+import inspect
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from genlib.errors import GenlibError
+
+if TYPE_CHECKING:  # the frame is on screen before PyTorch is loaded
+    from genlib.models.contract import Model
+
+LOG = logging.getLogger("genlib")
+
+_STYLE = """
+<style>
+[data-testid="stMainBlockContainer"] {padding: 4.2rem 2.5rem 2rem; max-width: 1800px;}
+h1 {font-size: 2rem !important; padding: 0 0 .2rem 0 !important;}
+h3 {font-size: 1.25rem !important; padding: .6rem 0 .2rem 0 !important;}
+.genlib-lead {font-size: 1.05rem; opacity: .85; margin: 0 0 .6rem 0; max-width: 75ch;}
+</style>
+"""
+
+
+def style() -> None:
+    """The few rules that Streamlit's theme cannot express."""
+    st.html(_STYLE)
+
+
+@contextmanager
+def guard() -> Iterator[None]:
+    """Show every error as one sentence; details of an unexpected one go to the server's log. Other visitors are untouched."""
+    try:
+        yield
+    except GenlibError as error:
+        st.error(str(error), icon="⚠️")
+    except Exception as error:  # the app's outer boundary: a visitor never sees a traceback
+        LOG.exception("a page failed")
+        st.error(
+            f"This page could not be shown ({type(error).__name__}). Nothing is lost: reload it, or change the last control. "
+            "The server's log has the details.",
+            icon="⚠️",
+        )
+
+
+def header(title: str, lead: str) -> None:
+    """The page's heading and one sentence on what it shows."""
+    st.title(title, anchor=False)
+    st.html(f'<p class="genlib-lead">{lead}</p>')
+
+
+def lesson(*, notice: str, attempt: str, maths: str, code: str, model: "type[Model] | None" = None) -> None:
+    """What every page ends with, as tabs. Markdown; ``maths`` may hold LaTeX.
+
+    ``attempt``: what to try. ``code``: the exact lines that reproduce the current view. ``model``: whose source is shown below them.
+    """
+    notice_tab, attempt_tab, maths_tab, code_tab = st.tabs(
+        ["👀 What to notice", "🧪 What to try", "∑ The maths", "⌨️ The code"]
+    )
+    notice_tab.markdown(notice)
+    attempt_tab.markdown(attempt)
+    maths_tab.markdown(maths)
+    with code_tab:
+        st.caption("These lines give what you see now.")
+        st.code(code, language="python")
+        if model is not None:
+            with st.expander(f"{model.title}: the model itself, {model.__module__.replace('.', '/')}.py"):
+                st.caption(model.paper)
+                st.code(
+                    inspect.getsource(inspect.getmodule(model) or model),
+                    language="python",
+                    line_numbers=True,
+                    height=500,
+                )

@@ -1,0 +1,122 @@
+"""The home page's parts: walls of samples and doors."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from genlib.errors import GenlibError
+
+COLUMNS, ROWS = 6, 5  # samples in a wall
+CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
+
+NOTICE = """
+* **GAN**: crisp strokes, but look for pictures that are nearly alike and for strokes that belong to no digit.
+* **VAE**: every picture comes from two numbers. Smooth, blurred where the plane passes from one digit to the next.
+* **DRAW**: painted in steps, each adding to a canvas: softer edges, whole digits.
+* **PixelCNN**: pixel after pixel. Strokes are perfect nearby; sometimes the whole is no digit, because nothing plans it.
+"""
+ATTEMPT = """
+* Press **Draw fresh samples** a few times. Which family repeats itself? Which never makes a broken digit?
+* Look at the drawing times under the walls: who is fast, and why? *Compare* measures it.
+* Open a door below: each page shows one idea that you can move with your hand.
+"""
+MATHS = r"""
+All four learn a distribution $p_\theta(x)$ over images from examples; they differ in what they can compute.
+
+| family | a sample | the likelihood $p_\theta(x)$ | a code for an image |
+|---|---|---|---|
+| adversarial | $x = G(z),\ z \sim \mathcal N(0, I)$ | none | none |
+| variational | $z \sim \mathcal N(0, I),\ x \sim p_\theta(x \mid z)$ | a lower bound (ELBO) | $q_\phi(z \mid x)$ |
+| autoregressive | $x_i \sim p_\theta(x_i \mid x_{<i})$, pixel by pixel | exact: $\prod_i p_\theta(x_i \mid x_{<i})$ | none |
+"""
+
+
+@dataclass(frozen=True)
+class Door:
+    """A page and what it shows."""
+
+    page: str
+    icon: str
+    title: str
+    text: str
+
+
+DOORS = (
+    Door("pages/train.py", "🏋️", "Train", "Start a run and watch the losses and the samples move."),
+    Door("pages/latent_space.py", "🗺️", "Latent space", "Wander through a VAE's plane; encode your own digit."),
+    Door("pages/completion.py", "🧩", "Completion", "Hide part of a digit and let a PixelCNN finish it."),
+    Door("pages/glimpses.py", "👁️", "Glimpses", "Follow DRAW's attention as it reads and writes."),
+    Door("pages/compare.py", "⚖️", "Compare", "All models side by side, same seed, honest numbers."),
+)
+
+
+def seed_control() -> int:
+    """The seed of the walls, in the URL, with a button for the next one."""
+    left, right, _ = st.columns([2, 1, 5], vertical_alignment="bottom")
+    right_clicked = left.button("🎲 Draw fresh samples", type="primary", width="stretch")
+    if right_clicked:
+        st.session_state["seed"] = st.session_state.get("seed", 1) + 1
+    return right.number_input("Seed", 0, 2**31 - 1, 1, key="seed", bind="query-params")
+
+
+def kept_walls() -> dict[str, Any]:
+    """A column for each shipped checkpoint, with the samples kept beside it; returns the places to draw over."""
+    names = sorted(path.stem for path in CHECKPOINTS.glob("*.safetensors"))
+    if not names:
+        raise GenlibError(
+            f"No checkpoints lie in {CHECKPOINTS}: train a model on the Train page, or restore the folder."
+        )
+    places = {}
+    for start in range(0, len(names), 4):
+        row = names[start : start + 4]
+        for name, column in zip(row, st.columns(4, gap="medium"), strict=False):
+            place = column.empty()
+            kept = CHECKPOINTS / f"{name}.png"
+            with place.container():
+                st.subheader(name, anchor=False)
+                if kept.is_file():
+                    st.image(kept.read_bytes(), output_format="PNG", width="stretch", alt=f"samples of {name}")
+                st.caption("samples kept with the checkpoint; fresh ones are on their way")
+            places[name] = place
+    return places
+
+
+def fresh_walls(places: dict[str, Any], seed: int) -> None:
+    """Draw new samples of each model and put them in place as they are ready."""
+    for name, place in places.items():
+        sheet, title, family, seconds = _wall(name, seed)
+        with place.container():
+            st.subheader(title, anchor=False)
+            st.image(sheet, output_format="PNG", width="stretch", alt=f"{ROWS * COLUMNS} samples of {title}")
+            st.caption(f"{family} · {name} · {ROWS * COLUMNS} pictures in {seconds:.2f} s")
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _wall(name: str, seed: int) -> tuple[bytes, str, str, float]:
+    from genlib.training.sheets import sheet_png
+    from genlib.ui import models
+
+    model = models.get(name)
+    with models.computing():
+        start = time.perf_counter()
+        images = model.sample(ROWS * COLUMNS, seed=seed)
+        seconds = time.perf_counter() - start
+    big = images.repeat_interleave(4, 2).repeat_interleave(4, 3)  # the browser would blur an upscaled picture
+    return sheet_png(big, COLUMNS), model.title, model.family, seconds
+
+
+def doors() -> None:
+    """A card for each page."""
+    for door, column in zip(DOORS, st.columns(len(DOORS), gap="small"), strict=True):
+        with column.container(border=True, height="stretch"):
+            st.page_link(door.page, label=f"**{door.title}**", icon=door.icon)
+            st.caption(door.text)
+
+
+def code(seed: int) -> str:
+    """The lines that draw the walls."""
+    names = [path.stem for path in sorted(CHECKPOINTS.glob("*.safetensors"))]
+    return f"import genlib\n\nfor name in {names!r}:\n    images = genlib.load(name).sample({ROWS * COLUMNS}, seed={seed})  # [{ROWS * COLUMNS}, 1, 28, 28] in [0, 1]"

@@ -1,0 +1,88 @@
+"""Trained models for the pages: loaded once per process, used under a semaphore, chosen by ability.
+
+Thirty visitors share one process: a model is loaded once for all of them, and only a few computations run at a time, so that each
+is quick and memory stays bounded.
+"""
+
+import gc
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import streamlit as st
+import torch
+
+from genlib.errors import GenlibError
+from genlib.models import abilities, catalogue
+from genlib.models.contract import Model
+from genlib.training import checkpoint
+from genlib.training.run import all_runs
+
+BUSY_AFTER = 30.0  # seconds a visitor waits for a turn
+_turns = threading.BoundedSemaphore(max(1, (os.cpu_count() or 2) // 2))
+
+
+@contextmanager
+def computing() -> Iterator[None]:
+    """Run a computation of a model: one of few at a time, without gradients. A server that stays busy is a `GenlibError`."""
+    if not _turns.acquire(timeout=BUSY_AFTER):
+        raise GenlibError(f"The server has been busy for {BUSY_AFTER:.0f} seconds: try again in a moment.")
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        _turns.release()
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _loaded(path: Path, version: float) -> Model:
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))  # visitors and a training job share the cores
+    model = checkpoint.load_file(path)
+    gc.collect()
+    gc.freeze()  # models live as long as the process: later collections need not look at them
+    return model
+
+
+def get(name: str) -> Model:
+    """The model of a shipped checkpoint or a run (never a path), loaded once per process and version of the file."""
+    path = checkpoint.find_named(name)
+    return _loaded(path, path.stat().st_mtime)
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def _available() -> dict[str, tuple[str, str]]:
+    found = {}
+    paths = [(name, checkpoint.find_named(name)) for name in checkpoint.shipped()]
+    paths += [(run.name, run.checkpoint) for run in all_runs() if run.checkpoint.is_file()]
+    for name, path in paths:
+        try:
+            header = checkpoint.read_header(path)
+        except GenlibError:
+            continue  # a broken file is not offered; asking for it by name says what is wrong with it
+        found.setdefault(name, (header.model, header.origin.data))
+    return found
+
+
+def available(ability: str | None = None) -> dict[str, tuple[str, str]]:
+    """Checkpoints that can be used now, shipped ones first: name -> (model, data). With an ability, only those that have it."""
+    return {
+        name: (model, data)
+        for name, (model, data) in _available().items()
+        if model in catalogue.names() and (ability is None or ability in abilities(catalogue.get(model)))
+    }
+
+
+def choose(ability: str, *, label: str = "Model", key: str = "model") -> str:
+    """A selectbox of the checkpoints with an ability; the choice lives in the URL under ``key``. Returns the checkpoint's name."""
+    names = list(available(ability))
+    if not names:
+        raise GenlibError(
+            f"No checkpoint here has the ability {ability!r} yet: train such a model on the Train page first."
+        )
+    asked = st.query_params.get(key)
+    if asked is not None and asked not in names:
+        checkpoint.find_named(asked)  # says what is wrong with an unknown name
+        raise GenlibError(f"{asked!r} has no {ability}: choose one of {', '.join(names)}.")
+    return st.selectbox(label, names, key=key, bind="query-params")

@@ -1,0 +1,21 @@
+"""Home: what this is, a wall of fresh samples of every shipped model, doors to the pages."""
+
+import streamlit as st
+
+from genlib.ui import frame, home
+
+frame.header(
+    "See how image generators work",
+    "Every classic family on the same data, live: train it, look inside it, draw on it, compare it with honest numbers.",
+)
+seed = home.seed_control()
+places = home.kept_walls()  # on screen before PyTorch is loaded
+home.fresh_walls(places, seed)
+home.doors()
+frame.lesson(
+    notice=home.NOTICE,
+    attempt=home.ATTEMPT,
+    maths=home.MATHS,
+    code=home.code(seed),
+)
+st.caption("Everything on these pages is computed here and now, on this machine; nothing needs the network.")
