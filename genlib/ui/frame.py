@@ -8,10 +8,10 @@ import inspect
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 from genlib.errors import GenlibError
 
@@ -53,6 +53,7 @@ def guard() -> Iterator[None]:
 
 def header(title: str, lead: str) -> None:
     """The page's heading and one sentence on what it shows."""
+    _enter_through_app()
     st.title(title, anchor=False)
     st.html(f'<p class="genlib-lead">{lead}</p>')
 
@@ -80,3 +81,11 @@ def lesson(*, notice: str, attempt: str, maths: str, code: str, model: "type[Mod
                     line_numbers=True,
                     height=500,
                 )
+
+
+def _enter_through_app() -> None:
+    """Until ``app.py`` has run once in the process, Streamlit takes a folder named pages/ for its older kind of app: a link straight to a
+    page then runs that page alone, without navigation and `guard`. Tell it otherwise, and begin again."""
+    if PagesManager.uses_pages_directory:
+        PagesManager.uses_pages_directory = False
+        st.rerun()

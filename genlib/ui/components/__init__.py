@@ -1,11 +1,13 @@
-"""Three components for the browser, each used by several pages: the pixel canvas, the latent pad and the player."""
+"""Components for the browser: the pixel canvas, the latent pad and the player, used by several pages, and attention by hand."""
 
+from genlib.ui.components.attention_pad import Attention, attention_pad
 from genlib.ui.components.canvas import PRESET_MASKS, CanvasValue, canvas, preset_mask
 from genlib.ui.components.latent_pad import LatentPadValue, atlas_codes, atlas_sheet, latent_pad
 from genlib.ui.components.player import Box, Panel, PlayerValue, Series, player
 
 __all__ = [
     "PRESET_MASKS",
+    "Attention",
     "Box",
     "CanvasValue",
     "LatentPadValue",
@@ -14,6 +16,7 @@ __all__ = [
     "Series",
     "atlas_codes",
     "atlas_sheet",
+    "attention_pad",
     "canvas",
     "latent_pad",
     "player",

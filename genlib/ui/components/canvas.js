@@ -263,15 +263,21 @@ class Editor {
 
   tell() {
     const [row, column] = this.cursor;
-    this.say(`Row ${row}, column ${column}: ${this.describe(row, column)}`);
+    this.say(this.name(row, column));
   }
 
   say(text) {
     this.live.textContent = text;
   }
 
+  name(row, column) {
+    const what = this.describe(row, column);
+    return `Row ${row}, column ${column}${what && ": " + what}`;
+  }
+
   describe(row, column) {
     const { width, channels } = this.data;
+    if (this.data.mode === "pick" && channels === 3) return ""; // a map: its colours are no values
     const values = [...this.ink.subarray((row * width + column) * channels, (row * width + column + 1) * channels)];
     return `${values.join(", ")}${this.known[row * width + column] ? "" : ", hidden"}`;
   }

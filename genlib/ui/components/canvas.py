@@ -12,6 +12,7 @@ import streamlit as st
 from genlib.ui.components import wire
 
 Mode = Literal["draw", "mask", "both", "pick"]
+Tool = Literal["draw", "erase", "hide", "reveal", "box"]
 PRESET_MASKS = ("nothing hidden", "lower half", "upper half", "left half", "right half", "centre square")
 MAX_BRUSH = 9
 
@@ -98,6 +99,7 @@ def canvas(
     picked: tuple[int, int] | None = None,
     brush: int = 2,
     ink: int = 255,
+    tool: Tool | None = None,
     presets: Sequence[str] = PRESET_MASKS,
     readonly: bool = False,
     grid: bool = True,
@@ -120,6 +122,7 @@ def canvas(
         picked: the pixel chosen at first, (row, column).
         brush: side of the brush in pixels, 1 to 9, when first shown.
         ink: 0 to 255, the value that drawing writes (to every channel), when first shown. Erasing writes 0.
+        tool: the tool in hand at first; None: what suits the mode.
         presets: names out of ``PRESET_MASKS`` to offer as buttons.
         readonly: show only; no tools, no keyboard.
         grid: draw faint lines between the pixels.
@@ -139,6 +142,8 @@ def canvas(
         raise ValueError(f"known: expected bool [{height}, {width}], got {mask.dtype} {list(mask.shape)}")
     if mode not in get_args(Mode):
         raise ValueError(f"unknown mode {mode!r}; one of {', '.join(get_args(Mode))}")
+    if tool is not None and tool not in get_args(Tool):
+        raise ValueError(f"unknown tool {tool!r}; one of {', '.join(get_args(Tool))}")
     for name in presets:
         preset_mask(name, 1, 1)
     if picked is not None:
@@ -157,7 +162,7 @@ def canvas(
         "known": wire.encode_mask(mask),
         "picked": list(picked) if picked is not None else None,
         "mode": mode,
-        "tool": "hide" if mode == "mask" else "draw",
+        "tool": tool or ("hide" if mode == "mask" else "draw"),
         "brush": wire.checked_int(brush, 1, MAX_BRUSH, "brush"),
         "ink": wire.checked_int(ink, 0, 255, "ink"),
         "presets": list(presets),

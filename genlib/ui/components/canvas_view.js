@@ -177,7 +177,7 @@ const editorView = {
     const cell = this.hover ?? this.cursor;
     const inside = cell[0] >= 0 && cell[1] >= 0 && cell[0] < data.height && cell[1] < data.width;
     const missing = this.known.reduce((sum, value) => sum + 1 - value, 0);
-    const where = inside ? `Row ${cell[0]}, column ${cell[1]}: ${this.describe(...cell)}` : "";
+    const where = inside ? this.name(...cell) : "";
     this.status.textContent = [where, missing && data.mode !== "draw" ? `${missing} pixels hidden` : ""].filter(Boolean).join(" · ");
     this.undoButton.disabled = !this.past.length;
     this.redoButton.disabled = !this.future.length;

@@ -87,6 +87,10 @@ def _sheet_asset(atlas: np.ndarray | bytes, grid: int) -> dict[str, str]:
     return wire.png_asset(atlas)
 
 
+def _marker(x: float, y: float, label: str, rx: float = 0.0, ry: float = 0.0) -> dict[str, Any]:
+    return {"x": float(x), "y": float(y), "label": str(label), "rx": float(rx), "ry": float(ry)}
+
+
 def latent_pad(
     atlas: np.ndarray | bytes,
     *,
@@ -101,7 +105,7 @@ def latent_pad(
     anchors: tuple[Point, Point] | None = None,
     path: bool = True,
     path_frames: int = 9,
-    marker: Iterable[tuple[float, float, str]] = (),
+    marker: Iterable[tuple[float, float, str] | tuple[float, float, str, float, float]] = (),
     size: int = 640,
     picture_size: int = 336,
     label: str = "Latent pad",
@@ -128,7 +132,8 @@ def latent_pad(
         anchors: the ends of the path at first; None: (-r/2, 0) and (r/2, 0).
         path: offer the path between two anchors.
         path_frames: pictures in the strip along the path, 2 to 24.
-        marker: (x, y, label) of stars, such as the code of the user's own digit.
+        marker: (x, y, label) of stars, such as the code of the user's own digit; with (x, y, label, rx, ry) an ellipse of
+            these half axes lies around it.
         size: the longest side of the plane on the screen, CSS pixels; it shrinks to fit the column and the window.
         picture_size: the longest side of the decoded picture, CSS pixels; at most 0.6 of the plane.
         label: what a screen reader calls it.
@@ -163,7 +168,7 @@ def latent_pad(
         "b": b,
         "path": bool(path),
         "frames": wire.checked_int(path_frames, 2, 24, "path_frames"),
-        "marker": [{"x": float(x), "y": float(y), "label": str(name)} for x, y, name in marker],
+        "marker": [_marker(*entry) for entry in marker],
         "size": int(size),
         "picture_size": int(picture_size),
         "label": label,

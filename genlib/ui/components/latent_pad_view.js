@@ -7,6 +7,7 @@ const CLASS_COLOURS = {
 };
 const MARGIN = { left: 40, bottom: 30, top: 8, right: 8 };
 const NEIGHBOURS = 15;
+const FACTS = 168; // width of the facts beside the picture, and their gap
 
 function median(values) {
   values.sort((a, b) => a - b);
@@ -125,7 +126,10 @@ const padView = {
 
   paintPicture() {
     const { tileWidth: w, tileHeight: h } = this;
-    const scale = Math.max(1, Math.floor(Math.min(this.data.picture_size, 0.6 * this.span, this.sideWidth - 4) / Math.max(w, h)));
+    // Rather a little smaller with its facts beside it than pushing them, and all that follows, down.
+    const beside = this.sideWidth - FACTS;
+    const room = beside >= 0.4 * this.span ? beside : this.sideWidth - 4;
+    const scale = Math.max(1, Math.floor(Math.min(this.data.picture_size, 0.6 * this.span, room) / Math.max(w, h)));
     if (this.picture.width !== w || this.picture.height !== h) [this.picture.width, this.picture.height] = [w, h];
     this.picture.style.width = `${w * scale}px`;
     this.picture.style.height = `${h * scale}px`;
@@ -293,7 +297,10 @@ const padView = {
     context.clearRect(0, 0, width, height);
     context.drawImage(this.base, 0, 0, width, height);
     if (this.data.path) this.paintPath(context);
-    for (const { x, y, label } of this.data.marker) this.paintStar(context, this.toX(x), this.toY(y), label);
+    for (const mark of this.data.marker) {
+      if (mark.rx || mark.ry) this.paintEllipse(context, mark);
+      this.paintStar(context, this.toX(mark.x), this.toY(mark.y), mark.label);
+    }
     const [x, y] = [this.toX(this.z[0]), this.toY(this.z[1])];
     for (const [colour, lineWidth] of [["#ffffff", 7], ["#000000", 3]]) {
       context.strokeStyle = colour;
@@ -332,6 +339,18 @@ const padView = {
       context.textBaseline = "middle";
       context.fillText("AB"[i], x, y + 1);
     });
+  },
+
+  paintEllipse(context, { x, y, rx, ry }) {
+    context.beginPath();
+    context.ellipse(this.toX(x), this.toY(y), this.toX(rx) - this.toX(0), this.toY(0) - this.toY(ry), 0, 0, 7);
+    context.fillStyle = "#f0e44255";
+    context.fill();
+    for (const [colour, width] of [["#000000", 4], ["#f0e442", 2]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = width;
+      context.stroke();
+    }
   },
 
   paintStar(context, x, y, label) {

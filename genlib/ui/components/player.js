@@ -91,7 +91,7 @@ class Player {
       this.pause(false);
       this.later.cancel();
       if (first && kept && kept.kind === "player" && kept.source === data.source) Object.assign(this, kept.state);
-      else Object.assign(this, { step: data.follow ? this.total - 1 : 0, following: data.follow, nonce: newNonce(), owed: false });
+      else Object.assign(this, { step: data.follow ? this.total - 1 : data.start, following: data.follow, nonce: newNonce(), owed: false });
       if (first) this.setLoop(data.loop);
       this.remember();
     }

@@ -172,6 +172,7 @@ def player(
     autoplay: bool = False,
     loop: bool = False,
     follow: bool = False,
+    start: int = 0,
     height: int = 420,
     export_name: str = "genlib",
     revision: object = 0,
@@ -193,6 +194,7 @@ def player(
         loop: start again at the end, at first; the visitor can change it.
         follow: for frames that still arrive: start at the newest and offer the Follow button. Otherwise start at the
             first.
+        start: the frame at first, from 0; with ``follow`` the newest comes first instead.
         height: the greatest height of a picture on the screen, CSS pixels; pictures shrink to fit the column and the
             window.
         export_name: name of the saved files, without extension; "" hides the GIF and PNG buttons.
@@ -212,7 +214,8 @@ def player(
         raise ValueError(f"fps must lie in (0, 60], got {fps}")
     if not re.fullmatch(r"[\w .-]{0,80}", export_name):
         raise ValueError(f"export_name: letters, digits, space, '.', '_' and '-' only, got {export_name!r:.100}")
-    source = wire.digest(key, revision, bool(follow))
+    start = wire.checked_int(start, 0, total - 1, "start")
+    source = wire.digest(key, revision, bool(follow), *([start] if start else []))
     data: dict[str, Any] = {
         "key": key,
         "source": source,
@@ -224,9 +227,10 @@ def player(
         "autoplay": bool(autoplay),
         "loop": bool(loop),
         "follow": bool(follow),
+        "start": start,
         "height": int(height),
         "export_name": export_name,
     }
     result = _component(key=key, data=data, on_value_change=on_change or (lambda: None))
     payload = wire.settle(st.session_state, key, source, result.get("value"))
-    return PlayerValue(total - 1 if follow else 0, bool(follow)) if payload is None else decode_player(payload, total)
+    return PlayerValue(total - 1 if follow else start, bool(follow)) if payload is None else decode_player(payload, total)

@@ -1,0 +1,153 @@
+"""Figures of completion: the completions side by side, what raster order can see, entropy, and one pixel's distribution.
+
+Raster order: rows from the top, in a row from left to right. An autoregressive model's prediction at a pixel depends on what comes
+before it and on nothing else, so a known pixel that comes later is ignored, however telling it is.
+"""
+
+import numpy as np
+import plotly.graph_objects as go
+import torch
+from torch import Tensor
+
+from genlib.figures import images, palette
+
+DRAWN, UNDRAWN = palette.ORANGE, palette.BLUE  # what the model drew; what is hidden and not drawn yet
+IGNORED = palette.VERMILLION  # known pixels that no hidden pixel sees
+TILE = 200  # screen pixels of a tile, roughly; enlarged to the next whole factor
+
+# -- numbers ------------------------------------------------------------------------------------------------------------------
+
+
+def entropy_bits(p: Tensor) -> np.ndarray:
+    """Entropy of each pixel's distribution, in bits: p [C, levels, H, W] -> [H, W], the sum over the channels."""
+    return -(torch.xlogy(p, p).sum((0, 1)) / np.log(2)).cpu().numpy() + 0.0
+
+
+def tempered(p: Tensor, temperature: float) -> Tensor:
+    """What is drawn from at a temperature: p ** (1 / T) made to sum to one over dimension 1; T = 0 is all on the likeliest value."""
+    if temperature == 0:
+        return torch.zeros_like(p).scatter_(1, p.argmax(1, keepdim=True), 1.0)
+    return (p.clamp(min=1e-30).log() / temperature).softmax(1)
+
+
+def sight(known: np.ndarray) -> np.ndarray:
+    """The share of hidden pixels that come after each known pixel and so depend on it, float [H, W]; NaN where hidden.
+
+    1: every hidden pixel sees it. 0: the model ignores it. With nothing hidden every pixel gets 1.
+    """
+    hidden = ~known.ravel()
+    total = hidden.sum()
+    after = total - hidden.cumsum()
+    share = after / total if total else np.ones(hidden.size)
+    return np.where(hidden, np.nan, share).reshape(known.shape)
+
+
+def later(shape: tuple[int, int], pixel: tuple[int, int]) -> np.ndarray:
+    """bool [H, W]: what comes after ``pixel`` (row, column) in raster order."""
+    return (np.arange(shape[0] * shape[1]) > pixel[0] * shape[1] + pixel[1]).reshape(shape)
+
+
+def default_pixel(entropy: np.ndarray, known: np.ndarray) -> tuple[int, int]:
+    """The hidden pixel (of all pixels, if none is hidden) that the model is least sure of."""
+    hidden = ~known if (~known).any() else np.ones_like(known)
+    row, column = np.unravel_index(np.where(hidden, entropy, -1).argmax(), known.shape)
+    return int(row), int(column)
+
+
+# -- pictures -----------------------------------------------------------------------------------------------------------------
+
+
+def completion_tiles(
+    pictures: Tensor, known: np.ndarray, *, done: int | None = None, colours: bool = True
+) -> np.ndarray:
+    """Completions [n, C, H, W], finished down to row ``done`` (None: wholly), as uint8 [n, H, W, 3].
+
+    What is not drawn yet is blue. With ``colours`` what the model drew on a grey picture is orange, what it was given is white.
+    """
+    tiles = images.to_pixels(pictures)
+    if colours and pictures.shape[-3] == 1:
+        tiles = images.dye(tiles, ~known, DRAWN)
+    if done is not None:
+        waiting = ~known & (np.arange(known.shape[0]) > done)[:, None]
+        tiles = images.blend(tiles, waiting, UNDRAWN, 1.0)
+    return tiles
+
+
+def completion_sheet(tiles: np.ndarray, aspect: float = 1.9) -> np.ndarray:
+    """Tiles [n, H, W, 3] as one RGBA picture, arranged for a space with that width / height."""
+    columns = images.best_columns(len(tiles), aspect)
+    share = TILE if len(tiles) > 2 else 2 * TILE
+    return images.sheet(tiles, columns, scale=max(1, -(-share // max(tiles.shape[1:3]))), gap=8)
+
+
+def sight_picture(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The picture uint8 [H, W, 3], enlarged: hidden pixels hatched blue, known ones the redder the fewer hidden ones see them."""
+    share = sight(known)
+    shown = images.blend(picture, ~known, UNDRAWN, 0.85)
+    shown = images.blend(shown, known, IGNORED, 0.65 * (1 - np.nan_to_num(share)))
+    scale = max(1, -(-TILE // max(known.shape)))
+    return images.hatch(images.enlarge(shown, scale), ~known, scale)
+
+
+def past_picture(picture: np.ndarray, known: np.ndarray, pixel: tuple[int, int]) -> np.ndarray:
+    """What one pixel's prediction rests on, enlarged: earlier pixels as they are, later hidden ones blue, later known ones red.
+
+    ``picture`` uint8 [H, W, 3] is the whole picture as the model has drawn it; ``pixel`` (row, column) gets a frame.
+    """
+    after = later(known.shape, pixel)
+    shown = images.blend(picture, after & ~known, UNDRAWN, 1.0)
+    shown = images.blend(shown, after & known, IGNORED, 0.6)
+    scale = max(1, -(-2 * TILE // max(known.shape)))
+    return images.frame(images.enlarge(shown, scale), pixel, scale)
+
+
+# -- plotly -------------------------------------------------------------------------------------------------------------------
+
+
+def distribution_chart(p: np.ndarray, drawn_from: np.ndarray | None = None, height: int = 330) -> go.Figure:
+    """The predictive distribution of one pixel, p [C, levels], as bars.
+
+    ``drawn_from``: the same at the sampling temperature, shown beside it. Transparent, so that the page's theme shows through.
+    """
+    channels, levels = p.shape
+    names = ["grey"] if channels == 1 else ["red", "green", "blue"]
+    inks = [palette.ORANGE] if channels == 1 else [palette.VERMILLION, palette.GREEN, palette.BLUE]
+    values = ["no ink", "ink"] if levels == 2 and channels == 1 else list(range(levels))
+    traces = []
+    for name, ink, row in zip(names, inks, p, strict=True):
+        label = "the model" if channels == 1 else name
+        traces.append(_bars(values, row, label, ink))
+    if drawn_from is not None:
+        for name, ink, row in zip(names, inks, drawn_from, strict=True):
+            label = "drawn from" if channels == 1 else f"{name}, drawn from"
+            traces.append(_bars(values, row, label, ink, pattern="/"))
+    top = {"range": [0, 1.09], "tickvals": [0, 0.25, 0.5, 0.75, 1]} if levels == 2 else {}
+    layout = palette.layout(
+        height=height,
+        hovermode="closest",
+        bargap=0.25 if levels <= 16 else 0,
+        showlegend=len(traces) > 1,
+        legend={"orientation": "h", "y": 1.14, "x": 0},
+        xaxis=palette.axis(title={"text": "" if levels == 2 else "value"}, fixedrange=True),
+        yaxis=palette.axis(title={"text": "probability"}, tickformat=".0%", fixedrange=True, **top),
+    )
+    return go.Figure({"data": traces, "layout": layout})
+
+
+def _bars(values: list, heights: np.ndarray, name: str, colour: str, pattern: str = "") -> dict:
+    few = len(heights) <= 4
+    return {
+        "type": "bar",
+        "x": values,
+        "y": heights.round(6).tolist(),
+        "name": name,
+        "text": [f"{h:.0%}" for h in heights] if few else None,
+        "textposition": "outside",
+        "cliponaxis": False,
+        "marker": {
+            "color": colour,
+            "line": {"width": 0},
+            "pattern": {"shape": pattern, "fillmode": "overlay", "fgcolor": "#FFFFFF", "size": 9},
+        },
+        "hovertemplate": "%{x}: %{y:.2%}<extra>" + name + "</extra>",
+    }

@@ -1,0 +1,164 @@
+"""The Compare page's parts: walls with one seed, the table of scores, drawing times measured here and now."""
+
+import time
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+import torch
+
+from genlib.data import datasets
+from genlib.errors import GenlibError
+from genlib.evaluation import measure, parameters
+from genlib.figures import compare as figures
+from genlib.figures.images import png, sheet, to_pixels
+from genlib.training import checkpoint
+from genlib.ui import links, models
+
+WALL = 16  # pictures of each model
+AT_ONCE = 6  # walls that fit beside each other
+TIMED = 16  # images a drawing time is measured on
+
+
+def choose() -> list[str]:
+    """Which checkpoints; shipped ones by default. The choice is in the URL."""
+    names = list(models.available())
+    if not names:
+        raise GenlibError("There is no checkpoint to compare yet: train a model on the Train page first.")
+    asked = [name for name in st.query_params.get("models", "").split(",") if name]
+    for name in asked:
+        if name not in names:
+            with links.forgiving():
+                checkpoint.find_named(name)
+    default = [name for name in asked if name in names] or checkpoint.shipped() or names[:4]
+    with st.sidebar:
+        chosen = st.multiselect("Models", names, default=default, key="compare-models", max_selections=12)
+    links.put("models", ",".join(chosen) if chosen and chosen != checkpoint.shipped() else None)
+    if not chosen:
+        raise GenlibError("No model is chosen: choose at least one in the sidebar.")
+    return chosen
+
+
+def seed() -> int:
+    """The one seed of all walls, in the URL."""
+    links.check_number("seed", 0, 2**31 - 1, "The seed")
+    with st.sidebar:
+        value = st.number_input("Seed", 0, 2**31 - 1, 1, key="seed", bind="query-params", persist_state="page")
+        st.button("New seed", icon="🎲", on_click=_next_seed, width="stretch")
+    return int(value)
+
+
+def _next_seed() -> None:
+    st.session_state["seed"] = st.session_state["seed"] % (2**31 - 1) + 1
+
+
+def walls(names: list[str], seed: int) -> None:
+    """Samples of every model from the same seed, and of the data for comparison."""
+    across = min(AT_ONCE, len(names) + 1)
+    data = models.available()[names[0]][1]
+    places = [column for start in range(0, len(names) + 1, across) for column in st.columns(across, gap="medium")]
+    with places[0]:
+        st.markdown("**Real**")
+        st.image(_real(data, seed), output_format="PNG", width="stretch", alt=f"{WALL} real images of {data}")
+        st.caption(f"{datasets.describe(data).title}, test set")
+    for name, place in zip(names, places[1:], strict=False):
+        picture, title, family, seconds = _wall(name, _version(name), seed)
+        with place:
+            st.markdown(f"**{name}**")
+            st.image(picture, output_format="PNG", width="stretch", alt=f"{WALL} samples of {name}")
+            st.caption(f"{title}, {family}: {1000 * seconds:.0f} ms for {WALL}")
+
+
+def _version(name: str) -> float:
+    return checkpoint.find_named(name).stat().st_mtime
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def _wall(name: str, version: float, seed: int) -> tuple[bytes, str, str, float]:
+    model = models.get(name)
+    with models.computing():
+        began = time.perf_counter()
+        images = model.sample(WALL, seed=seed)
+        seconds = time.perf_counter() - began
+    return png(sheet(to_pixels(images), 4, scale=3, gap=3)), model.title, model.family, seconds
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _real(data: str, seed: int) -> bytes:
+    dataset = datasets.load(data)
+    rows = torch.randperm(dataset.size("test"), generator=torch.Generator().manual_seed(seed))[:WALL]
+    return png(sheet(to_pixels(dataset.batch("test", rows)), 4, scale=3, gap=3))
+
+
+@st.cache_data(max_entries=64, ttl=900, show_spinner=False)
+def _seconds_per_image(name: str, version: float) -> float:
+    model = models.get(name)
+    with models.computing():
+        return measure(model, TIMED, seconds=1.0).sample_seconds_per_image
+
+
+def facts(name: str) -> dict[str, Any]:
+    """What the card says of a shipped checkpoint; of a run, what its file says."""
+    header = checkpoint.read_header(checkpoint.find_named(name))
+    scores: dict[str, Any] = {}
+    if name in checkpoint.shipped() and checkpoint.card_path(name).is_file():
+        scores = checkpoint.read_card(name).get("scores", {})
+    return {"header": header, "scores": scores}
+
+
+def entries(names: list[str]) -> list[figures.Entry]:
+    """The chosen checkpoints with their scores and the drawing time here and now."""
+    found = []
+    for name in names:
+        scores = facts(name)["scores"]
+        exact = scores.get("nll_nats")
+        nats = exact if exact is not None else scores.get("elbo_nats")
+        found.append(
+            figures.Entry(
+                name, models.get(name).family, scores.get("binarisation"), exact is not None, nats, _seconds_per_image(name, _version(name))
+            )
+        )
+    return found
+
+
+def table(found: list[figures.Entry]) -> None:
+    """Scores, sizes and times. Best likelihood first; models without one at the end."""
+    rows = []
+    for entry, verdict in zip(found, figures.verdicts(found), strict=True):
+        known = facts(entry.name)
+        origin, scores = known["header"].origin, known["scores"]
+        rows.append(
+            {
+                "model": entry.name,
+                "family": entry.family,
+                "nats": entry.nats,
+                "iwae": scores.get("iwae_nats"),
+                "bits": scores.get("bits_per_dim"),
+                "form": entry.form or "—",
+                "verdict": verdict if entry.nats is not None or scores else "? not evaluated",
+                "ms": 1000 * entry.seconds,
+                "parameters": parameters(models.get(entry.name))["total"],
+                "minutes": origin.seconds / 60,
+                "seen": origin.images_seen,
+            }
+        )
+    frame = pd.DataFrame(rows).sort_values("nats", na_position="last")
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        frame,
+        hide_index=True,
+        row_height=42,
+        column_config={
+            "model": "Checkpoint",
+            "family": "Family",
+            "nats": number("Nats per image", format="%.2f", help="-log p(x) on the test set, or the negative ELBO (beta = 1); lower is better"),
+            "iwae": number("IWAE", format="%.2f", help="the tighter bound, k draws of the code"),
+            "bits": number("Bits/dim", format="%.4f"),
+            "form": st.column_config.TextColumn("Data form", help="how grey pixels became bits"),
+            "verdict": st.column_config.TextColumn("Comparable?", width="medium"),
+            "ms": number("ms per image", format="%.2f", help=f"drawing {TIMED} images at once, median, on this machine, now"),
+            "parameters": number("Parameters", format="localized"),
+            "minutes": number("Training, min", format="%.0f"),
+            "seen": number("Images seen", format="compact"),
+        },
+    )

@@ -1,0 +1,234 @@
+"""The Glimpses page: settings, the players, and attention by hand."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from genlib.data import datasets
+from genlib.errors import GenlibError
+from genlib.figures import glimpses as figures
+from genlib.figures.images import to_pixels
+from genlib.training import checkpoint
+from genlib.ui import links, models, pick_image
+from genlib.ui.components import Attention, Panel, Series, attention_pad, player
+from genlib.ui.components.attention_pad import checked_attention
+from genlib.ui.components.wire import digest
+from genlib.ui.recent import Recent
+
+READ, GENERATE, BY_HAND = VIEWS = ("Read", "Generate", "By hand")
+OTHERS = 16  # pictures that are drawn beside the one that is followed
+START = Attention(n=5, x=13.5, y=13.5, delta=4.0, sigma=1.2, gamma=1.0)
+
+_traces: Recent[Any] = Recent(24)  # shared by all visitors
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the controls say. ``version`` tells two files of the checkpoint's name apart."""
+
+    checkpoint: str
+    version: float
+    data: str
+    model: Any  # a `Model` with the ability
+    view: str
+    index: int
+    seed: int
+    temperature: float
+
+
+def settings() -> Settings:
+    """The sidebar. Values that a link got wrong are named in a sentence, and the defaults are taken."""
+    links.check_choice("view", VIEWS, "The view")
+    links.check_number("seed", 0, 2**31 - 1, "The seed")
+    links.check_number("temperature", 0, 2, "The temperature", whole=False)
+    index, seed, temperature = 0, 0, 1.0
+    with st.sidebar:
+        name = models.choose("step-wise drawing")
+        view = st.segmented_control(
+            "View",
+            VIEWS,
+            default=READ,
+            required=True,
+            key="view",
+            bind="query-params",
+            width="stretch",
+            persist_state="page",
+        )
+        data = models.available()[name][1]
+        if view != GENERATE:
+            index = pick_image.choose_index(data, "glimpses")
+        if view != BY_HAND:
+            seed = st.number_input(
+                "Seed",
+                0,
+                2**31 - 1,
+                1,
+                key="seed",
+                bind="query-params",
+                persist_state="page",
+                help="Which noise z is drawn.",
+            )
+            st.button("New seed", icon="🎲", on_click=_next_seed, width="stretch")
+        if view == GENERATE:
+            temperature = st.slider(
+                "Temperature", 0.0, 2.0, 1.0, 0.05, key="temperature", bind="query-params", persist_state="page",
+                help="Scales the spread of the prior that z is drawn from.",
+            )  # fmt: skip
+    version = checkpoint.find_named(name).stat().st_mtime
+    return Settings(name, version, data, models.get(name), view, index, int(seed), float(temperature))
+
+
+def _next_seed() -> None:
+    st.session_state["seed"] = st.session_state["seed"] % (2**31 - 1) + 1
+
+
+def trace(s: Settings) -> Any:
+    """The trace of the current view, computed once for all visitors who ask for the same."""
+    key = digest(s.checkpoint, s.version, s.view, s.index, s.seed, s.temperature)
+    found = _traces.get(key)
+    if found is None:
+        images = picture(s) if s.view == READ else None
+        with models.computing():
+            if images is None:
+                found = s.model.trace(n=1 + OTHERS, seed=s.seed, temperature=s.temperature)
+            else:
+                found = s.model.trace(images.to(s.model.device), seed=s.seed)
+        _traces.put(key, found)
+    return found
+
+
+def picture(s: Settings) -> Any:
+    """The test image that is read, float [1, C, H, W]."""
+    dataset = datasets.load(s.data)
+    if dataset.info.shape != s.model.config.shape:
+        raise GenlibError(
+            f"{s.checkpoint} reads images of {s.model.config.shape}, but {s.data} has {dataset.info.shape}: choose another model."
+        )
+    return dataset.batch("test", slice(s.index, s.index + 1))
+
+
+def show_reading(s: Settings) -> None:
+    """The model reads one test image and draws it again."""
+    t = trace(s)
+    steps = t.canvases.shape[1]
+    pixels = np.broadcast_to(to_pixels(t.images[0]), (steps, *to_pixels(t.images[0]).shape))
+    panels = []
+    if t.read is None:
+        panels.append(Panel("What it reads: the whole image", pixels))
+    else:
+        boxes = figures.overlays(t.read, t.read_grid, 0, figures.READ)
+        panels.append(Panel("Where it reads", pixels, boxes, figures.centres(t.read, t.read_grid, 0), figures.READ))
+    panels.append(Panel("Canvas, where it writes", figures.canvases(t, 0), _write_boxes(t)))
+    panels.append(Panel("What this step changed", figures.changes(t, 0)))
+    kl = t.kl[0].cpu().numpy()
+    series = [Series("KL", kl, unit="nats")]
+    if t.read is not None:
+        series.append(Series("Side of the reading grid", t.read.width(t.read_grid)[0].cpu().numpy(), "line", "pixels"))
+        series.append(
+            Series("Side of the writing grid", t.write.width(t.write_grid)[0].cpu().numpy(), "line", "pixels")
+        )
+    so_far = np.cumsum(kl)
+    captions = [
+        f"Step {i + 1} of {steps}: {kl[i]:.2f} nats, {so_far[i]:.1f} so far" + _numbers(t, i)
+        for i in range(steps)
+    ]
+    _play(s, panels, series, captions)
+
+
+def show_generating(s: Settings) -> None:
+    """The model draws one picture large and sixteen more beside it."""
+    t = trace(s)
+    steps = t.canvases.shape[1]
+    rest = type(t)(**{**vars(t), "canvases": t.canvases[1:]})
+    panels = [
+        Panel("Canvas, where it writes", figures.canvases(t, 0), _write_boxes(t)),
+        Panel("What this step changed", figures.changes(t, 0)),
+        Panel(f"{OTHERS} more at the same time", figures.wall(rest, 4)),
+    ]
+    series = []
+    if t.write is not None:
+        series = [
+            Series("Side of the writing grid", t.write.width(t.write_grid)[0].cpu().numpy(), "line", "pixels"),
+            Series("Width σ of its filters", t.write.sigma[0].cpu().numpy(), "line", "pixels"),
+        ]
+    captions = [
+        f"Step {i + 1} of {steps}: z from the prior" + _numbers(t, i) for i in range(steps)
+    ]
+    _play(s, panels, series, captions)
+
+
+def _write_boxes(t: Any) -> list[list[figures.Overlay]]:
+    return [] if t.write is None else figures.overlays(t.write, t.write_grid, 0, figures.WRITE)
+
+
+def _numbers(t: Any, step: int) -> str:
+    """Centre, stride and width of the boxes at a step, for the caption."""
+    text = ""
+    for name, box in (("read", t.read), ("write", t.write)):
+        if box is not None:
+            x, y, delta, sigma, _ = box.tensor()[0, step].tolist()
+            text += f" · {name} at ({x:.0f}, {y:.0f}), δ {delta:.1f}, σ {sigma:.1f}"
+    return text
+
+
+def _play(s: Settings, panels: list[Panel], series: list[Series], captions: list[str]) -> None:
+    """The player; the step where it was left stands in the address, and a link brings it back."""
+    steps = len(captions)
+    links.check_number("step", 1, steps, "The step")
+    what = digest(s.checkpoint, s.version, s.view, s.index, s.seed, s.temperature)
+    value = player(
+        panels,
+        key="glimpses",
+        captions=captions,
+        series=series,
+        fps=6,
+        height=290,
+        revision=what,
+        start=_linked_step(steps),
+        export_name=f"{s.checkpoint}-{s.view.lower()}",
+    )
+    links.put("step", str(value.step + 1) if value.step else None)
+
+
+def _linked_step(steps: int) -> int:
+    """The step that the address asked for when this session began; later the player keeps it itself."""
+    if "glimpses-linked" not in st.session_state:
+        text = st.query_params.get("step", "1")
+        st.session_state["glimpses-linked"] = min(int(text), steps) - 1 if re.fullmatch(r"[1-9]\d{0,3}", text) else 0
+    return min(st.session_state["glimpses-linked"], steps - 1)
+
+
+def show_by_hand(s: Settings) -> Attention:
+    """The grid of filters over a test image, moved by hand."""
+    image = to_pixels(picture(s)[0])[..., 0]
+    if "glimpses-grid" not in st.session_state:
+        st.session_state["glimpses-grid"] = _linked_grid(*image.shape)
+    grid = attention_pad(image, start=st.session_state["glimpses-grid"], key="attention", revision=s.index)
+    if grid != START:
+        links.put("grid", ",".join(f"{value:g}" for value in _rounded(grid)))
+    return grid
+
+
+def _rounded(grid: Attention) -> list[float]:
+    return [round(value, 2) for value in (grid.n, grid.x, grid.y, grid.delta, grid.sigma, grid.gamma)]
+
+
+def _linked_grid(height: int, width: int) -> Attention:
+    """The grid that the address asks for, or the one we begin with."""
+    text = st.query_params.get("grid")
+    if text is None:
+        return START
+    with links.forgiving():
+        try:
+            values = [float(part) for part in text[:80].split(",")]
+            return checked_attention(
+                dict(zip(("n", "x", "y", "delta", "sigma", "gamma"), values, strict=True)), height, width, "grid"
+            )
+        except ValueError:
+            raise GenlibError(
+                f"The grid {text[:40]!r} in the link is not possible: give n,x,y,stride,width,intensity within the sliders' limits, e.g. grid=5,13,13,4,1.2,1."
+            ) from None
+    return START

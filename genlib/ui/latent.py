@@ -1,0 +1,255 @@
+"""The Latent space page's settings and what it knows about a model's plane.
+
+What it shows is in `genlib.ui.latent_view` and `genlib.ui.latent_encode`. All that is costly is computed once per
+checkpoint for all visitors: the atlas that the browser decodes from, and the codes of the test images. The latter take
+seconds, so the page opens with the first thousand and fetches the others while it is looked at.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import streamlit as st
+import torch
+
+from genlib.data import datasets
+from genlib.errors import GenlibError
+from genlib.figures import latent as figures
+from genlib.models import abilities
+from genlib.training import checkpoint
+from genlib.ui import links, models, pick_image
+from genlib.ui.components import atlas_sheet
+from genlib.ui.components.wire import digest
+from genlib.ui.recent import Recent
+
+# What stands on the controls, and in the address
+PLANE, ENCODE, GRID = VIEWS = ("Plane", "Encode", "Grid")
+TEST_IMAGE, DRAWING = SOURCES = ("Test image", "Drawing")
+BY_THE_PRIOR, EVEN = SPACINGS = ("By the prior", "Even")
+LEAST_GRID, MOST_GRID = 3, 30
+CHUNK = 1000  # test images encoded at a time, half a second's work; the first of them set the plane's extent
+STRIDE = 10  # between neighbours of a chunk, so that each is spread over the whole test set
+COLOURS = 10  # classes that the pad can tell apart
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the controls say. ``model`` is the loaded ``checkpoint``, ``version`` tells two files of that name apart."""
+
+    checkpoint: str
+    version: float
+    data: str
+    model: Any  # a `Model` with the ability
+    view: str
+    source: str
+    index: int
+    n: int
+    spacing: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the model's images."""
+        return self.model.config.shape
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; empty if there are none, or too many to tell apart by colour."""
+        names = datasets.describe(self.data).classes
+        return names if len(names) <= COLOURS else ()
+
+    def key(self, *parts: object) -> str:
+        """A name for something that is computed from this checkpoint."""
+        return digest(self.checkpoint, self.version, *parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """The codes of N test images, of ``total`` that there will be.
+
+    ``mean`` and ``log_var`` of q(z | x) are float32 [N, 2]; ``labels`` and ``index``, their places in the test set,
+    int [N].
+    """
+
+    mean: np.ndarray
+    log_var: np.ndarray
+    labels: np.ndarray
+    index: np.ndarray
+    total: int
+
+    @property
+    def complete(self) -> bool:
+        return len(self.mean) == self.total
+
+    @property
+    def kl(self) -> float:
+        """KL(q(z | x) || N(0, I)) averaged over the images, nats."""
+        return float(0.5 * (self.mean**2 + np.exp(self.log_var) - 1 - self.log_var).sum(1).mean())
+
+    def drawn(self) -> np.ndarray:
+        """One draw of q(z | x) for each image, [N, 2]; always the same ones."""
+        noise = np.random.default_rng(0).standard_normal(self.mean.shape, np.float32)
+        return self.mean + np.exp(0.5 * self.log_var) * noise
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """What the pad is made of; see `figures.Atlas`. ``centres``: each class's median code."""
+
+    sheet: np.ndarray
+    side: int
+    extent: float
+    error: float
+    worst: float
+    centres: list[Point | None]
+
+
+_codes: Recent[Codes] = Recent(16)  # all of these are shared by all visitors
+_planes: Recent[Plane] = Recent(16)
+_costs: Recent[np.ndarray] = Recent(16)
+
+
+# -- settings ----------------------------------------------------------------------------------------------------------
+
+
+def settings() -> Settings:
+    """The sidebar. Values that a link got wrong are named in a sentence, and the defaults are taken."""
+    links.check_choice("view", VIEWS, "The view")
+    links.check_choice("source", SOURCES, "The source")
+    links.check_choice("spacing", SPACINGS, "The spacing")
+    links.check_number("n", LEAST_GRID, MOST_GRID, "The grid's side")
+    source, index, n, spacing = TEST_IMAGE, 0, 20, BY_THE_PRIOR
+    with st.sidebar:
+        name = models.choose("latent code")
+        data = models.available()[name][1]
+        model = models.get(name)
+        refuse_other_planes(name, model)
+        view = _segments("View", VIEWS, "view")
+        if view == ENCODE:
+            source = _segments("Picture", SOURCES, "source")
+            index = pick_image.choose_index(data, "latent") if source == TEST_IMAGE else 0
+        if view == GRID:
+            spacing = _segments("Spacing", SPACINGS, "spacing")
+            n = st.slider(
+                "Pictures a side", LEAST_GRID, MOST_GRID, 20, key="n", bind="query-params", persist_state="page"
+            )
+    version = checkpoint.find_named(name).stat().st_mtime
+    return Settings(name, version, data, model, view, source, index, int(n), spacing)
+
+
+def _segments(label: str, options: tuple[str, ...], key: str) -> str:
+    """One of the options, the first by default; it stays when a view without this control comes between."""
+    return st.segmented_control(
+        label,
+        options,
+        default=options[0],
+        required=True,
+        key=key,
+        bind="query-params",
+        persist_state="page",
+        width="stretch",
+    )
+
+
+def refuse_other_planes(name: str, model: Any) -> None:
+    """A latent code that is no point of a plane is a `GenlibError`."""
+    with models.computing():
+        numbers = model.encode(torch.zeros(1, *model.config.shape, device=model.device))[0].shape[1]
+    if numbers != 2:
+        raise GenlibError(
+            f"The code of {name} has {numbers} number{'s' if numbers > 1 else ''}, and this page shows planes, "
+            "which have 2: choose another model, or train one with latent = 2."
+        )
+
+
+# -- the plane and its codes -------------------------------------------------------------------------------------------
+
+
+def codes_if_here(s: Settings) -> Codes | None:
+    """The codes there are so far, at least the first chunk.
+
+    Without the data set, or with one of another shape, the page says so and goes on without them.
+    """
+    with links.forgiving():
+        dataset = datasets.load(s.data)
+        if dataset.info.shape != s.shape:
+            raise GenlibError(
+                f"{s.checkpoint} works on images of {s.shape}, but {s.data} has {dataset.info.shape}: "
+                "its test images cannot be encoded."
+            )
+        return _codes.get(s.key()) or more_codes(s)
+    return None
+
+
+def more_codes(s: Settings) -> Codes:
+    """Encode one chunk more."""
+    dataset = datasets.load(s.data)
+    size = dataset.size("test")
+    order = np.concatenate([np.arange(start, size, STRIDE) for start in range(min(STRIDE, size))])
+    old = _codes.get(s.key())
+    done = len(old.mean) if old else 0
+    rows = order[done : done + CHUNK]
+    with models.computing():
+        batch = dataset.batch("test", torch.from_numpy(rows)).to(s.model.device)
+        mean, log_var = (value.float().cpu().numpy() for value in s.model.encode(batch))
+    if not (np.isfinite(mean).all() and np.isfinite(log_var).all()):
+        raise GenlibError(
+            f"The encoder of {s.checkpoint} gives no finite codes, so its training has diverged: choose another model."
+        )
+    new = [mean, log_var, dataset.labels("test").numpy()[rows], rows]
+    if old is not None:
+        new = [np.concatenate(pair) for pair in zip((old.mean, old.log_var, old.labels, old.index), new, strict=True)]
+    found = Codes(new[0], new[1], new[2], new[3], size)
+    _codes.put(s.key(), found)
+    return found
+
+
+def plane(s: Settings, found: Codes | None) -> Plane:
+    """The plane that holds the first chunk of codes, and its atlas."""
+    made = _planes.get(s.key(found is None))
+    if made is None:
+        first = found.mean[:CHUNK] if found else np.zeros((0, 2), np.float32)
+        with models.computing():
+            atlas = figures.make_atlas(s.model.decode, figures.extent_of(first), s.model.device)
+        centres = figures.class_centres(first, found.labels[:CHUNK], len(s.classes)) if found else []
+        made = Plane(atlas_sheet(atlas.tiles, atlas.side), atlas.side, atlas.extent, atlas.error, atlas.worst, centres)
+        _planes.put(s.key(found is None), made)
+    return made
+
+
+def reference(s: Settings) -> np.ndarray | None:
+    """-ELBO of a thousand test images, nats, in rising order; None as long as it has not been measured."""
+    return _costs.get(s.key())
+
+
+def _measure(s: Settings, found: Codes) -> None:
+    batch = datasets.load(s.data).batch("test", torch.from_numpy(found.index[:CHUNK]))
+    with models.computing():
+        parts = batch.to(s.model.device).split(250)
+        costs = torch.cat([-s.model.elbo(part) for part in parts]).cpu().numpy()
+    _costs.put(s.key(), np.sort(costs))
+
+
+def _missing(s: Settings, found: Codes) -> bool:
+    return not found.complete or ("bounded likelihood" in abilities(s.model) and reference(s) is None)
+
+
+def fetch_more(s: Settings, found: Codes | None) -> None:
+    """Compute what is missing while the visitor looks at the rest; then show the page anew."""
+    if found is not None and _missing(s, found):
+        _fetch(s)
+
+
+@st.fragment(run_every=0.3)
+def _fetch(s: Settings) -> None:
+    """One chunk at each turn, so that others get theirs between."""
+    found = _codes.get(s.key()) or more_codes(s)
+    if not found.complete:
+        text = f"Encoding the test images: {len(found.mean):,} of {found.total:,}"
+        st.progress(len(found.mean) / found.total, text)
+        found = more_codes(s)
+    elif _missing(s, found):
+        _measure(s, found)
+    if not _missing(s, found):
+        st.rerun()

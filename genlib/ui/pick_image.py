@@ -1,0 +1,43 @@
+"""The sidebar's choice of a test image: its number, in the URL as ``digit``, a filter by class, and a button for the next one."""
+
+import streamlit as st
+
+from genlib.data import datasets
+from genlib.ui import links
+
+KEY = "digit"
+
+
+def choose_index(data: str, prefix: str) -> int:
+    """Which image of the test set. ``prefix`` keeps the class filters of two pages apart."""
+    last = datasets.load(data).size("test") - 1
+    links.check_number(KEY, 0, last, "The test image")
+    left, right = st.columns(2, vertical_alignment="bottom")
+    filter_key = f"{prefix}-class"
+    wanted = left.selectbox(
+        "Class", ["any", *datasets.describe(data).classes], key=filter_key, on_change=_next, args=(data, filter_key)
+    )
+    index = right.number_input(
+        "Number",
+        0,
+        last,
+        key=KEY,
+        bind="query-params",
+        persist_state="page",
+        help="Which image of the test set; the model has not seen it.",
+    )
+    name = "image" if wanted == "any" else wanted
+    st.button(f"Another {name}", icon="⏭️", on_click=_next, args=(data, filter_key), width="stretch")
+    return int(index)
+
+
+def _next(data: str, filter_key: str) -> None:
+    """Go on to the next test image of the wanted class, from the start again after the last one."""
+    labels = datasets.load(data).labels("test")
+    wanted, index = st.session_state[filter_key], st.session_state[KEY]
+    if wanted == "any":
+        st.session_state[KEY] = (index + 1) % len(labels)
+        return
+    places = (labels == datasets.describe(data).classes.index(wanted)).nonzero()[:, 0]
+    after = places[places > index]
+    st.session_state[KEY] = int(after[0] if len(after) else places[0])

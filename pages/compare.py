@@ -1,0 +1,21 @@
+"""Compare: all models side by side with the same seed, their measured scores, and the drawing time here and now."""
+
+import streamlit as st
+
+from genlib.figures.compare import speed_figure
+from genlib.ui import compare, compare_lesson, frame
+
+frame.header("Compare", "The same data, the same seed, and figures that anybody can measure again. Which may be compared, and which may not?")
+names = compare.choose()
+seed = compare.seed()
+compare.walls(names, seed)
+with st.spinner("Measuring how long each model takes to draw, here and now"):
+    entries = compare.entries(names)
+compare.table(entries)
+st.plotly_chart(speed_figure(entries), key="speed", config={"displayModeBar": False})
+frame.lesson(
+    notice=compare_lesson.NOTICE,
+    attempt=compare_lesson.ATTEMPT,
+    maths=compare_lesson.MATHS,
+    code=compare_lesson.code(names, seed),
+)
