@@ -2,15 +2,14 @@
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from genlib.errors import GenlibError
+from genlib.training.run import shipped_folder
 
 COLUMNS, ROWS = 6, 5  # samples in a wall
-CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
 
 NOTICE = """
 * **GAN**: crisp strokes, but look for pictures that are nearly alike and for strokes that belong to no digit.
@@ -62,19 +61,24 @@ def seed_control() -> int:
     return right.number_input("Seed", 0, 2**31 - 1, 1, key="seed", bind="query-params")
 
 
+def _names() -> list[str]:
+    return sorted(path.stem for path in shipped_folder().glob("*.safetensors"))
+
+
 def kept_walls() -> dict[str, Any]:
     """A column for each shipped checkpoint, with the samples kept beside it; returns the places to draw over."""
-    names = sorted(path.stem for path in CHECKPOINTS.glob("*.safetensors"))
+    folder = shipped_folder()
+    names = _names()
     if not names:
         raise GenlibError(
-            f"No checkpoints lie in {CHECKPOINTS}: train a model on the Train page, or restore the folder."
+            f"No checkpoints lie in {folder}: train a model on the Train page, or restore the folder."
         )
     places = {}
     for start in range(0, len(names), 4):
         row = names[start : start + 4]
         for name, column in zip(row, st.columns(4, gap="medium"), strict=False):
             place = column.empty()
-            kept = CHECKPOINTS / f"{name}.png"
+            kept = folder / f"{name}.png"
             with place.container():
                 st.subheader(name, anchor=False)
                 if kept.is_file():
@@ -85,9 +89,13 @@ def kept_walls() -> dict[str, Any]:
 
 
 def fresh_walls(places: dict[str, Any], seed: int) -> None:
-    """Draw new samples of each model and put them in place as they are ready."""
+    """Draw new samples of each model and put them in place as they are ready. A checkpoint that cannot be read says so in its place."""
     for name, place in places.items():
-        sheet, title, family, seconds = _wall(name, seed)
+        try:
+            sheet, title, family, seconds = _wall(name, seed)
+        except GenlibError as error:
+            place.error(str(error), icon="⚠️")
+            continue
         with place.container():
             st.subheader(title, anchor=False)
             st.image(sheet, output_format="PNG", width="stretch", alt=f"{ROWS * COLUMNS} samples of {title}")
@@ -118,5 +126,5 @@ def doors() -> None:
 
 def code(seed: int) -> str:
     """The lines that draw the walls."""
-    names = [path.stem for path in sorted(CHECKPOINTS.glob("*.safetensors"))]
+    names = _names()
     return f"import genlib\n\nfor name in {names!r}:\n    images = genlib.load(name).sample({ROWS * COLUMNS}, seed={seed})  # [{ROWS * COLUMNS}, 1, 28, 28] in [0, 1]"

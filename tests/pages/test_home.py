@@ -1,0 +1,25 @@
+"""The home page without a browser."""
+
+from genlib.models import catalogue
+
+
+def test_a_wall_of_every_shipped_model_and_a_door_to_every_page(open_page):
+    app = open_page("home", seed="2")
+    assert not app.exception
+    assert not app.error
+    captions = " ".join(caption.value for caption in app.caption)
+    for name in catalogue.names():
+        assert f"{name}-mnist" in captions
+
+
+def test_a_broken_checkpoint_says_so_and_the_others_are_drawn(open_page, tmp_path, checkpoints, monkeypatch):
+    for file in checkpoints.glob("*.safetensors"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    broken = tmp_path / "vae-mnist.safetensors"
+    broken.write_bytes(broken.read_bytes()[:1000])
+    monkeypatch.setenv("GENLIB_CHECKPOINTS", str(tmp_path))
+    app = open_page("home")
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "vae-mnist" in app.error[0].value
+    assert any("gan-mnist" in caption.value for caption in app.caption)
