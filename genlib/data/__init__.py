@@ -3,4 +3,15 @@
 from genlib.data.codings import BINARISATIONS, Binarisation, binarise
 from genlib.data.datasets import DATASETS, Dataset, DatasetInfo, data_folder, describe, find, load
 
-__all__ = ["BINARISATIONS", "DATASETS", "Binarisation", "Dataset", "DatasetInfo", "binarise", "data_folder", "describe", "find", "load"]
+__all__ = [
+    "BINARISATIONS",
+    "DATASETS",
+    "Binarisation",
+    "Dataset",
+    "DatasetInfo",
+    "binarise",
+    "data_folder",
+    "describe",
+    "find",
+    "load",
+]

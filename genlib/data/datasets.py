@@ -2,11 +2,14 @@
 
 MNIST ships inside the package. Every other set is a ready ``NAME.npz`` in the data folder (``$GENLIB_DATA``, else the
 user data folder), put there by ``genlib data fetch NAME``. An ``.npz`` holds uint8 arrays ``train_images``
-[N, H, W] or [N, H, W, 3], ``train_labels`` [N] and the same for ``test``.
+[N, H, W] or [N, H, W, 3], ``train_labels`` [N] and the same for ``test``; the one of Omniglot ``images`` [N, 28, 28]
+(ink = 255), ``labels`` [N] and ``names`` ("alphabet/character" of each label), and we split it by alphabets.
 """
 
 import os
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,12 +26,13 @@ from genlib.errors import GenlibError
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[str, ...] = get_args(Split)
 VALIDATION = 5_000  # the last images of the training file; what is selected is selected on these, never on the test set
+MAX_BYTES = 4 << 30  # of a data file once unpacked: a small file that claims to hold more is not unpacked
 EMBEDDED = Path(__file__).with_name("mnist.npz")
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """A data set's fixed facts. ``shape`` is (C, H, W); ``held_out_classes``: test classes never appear in training."""
+    """A data set's fixed facts. ``shape`` is (C, H, W). ``unseen``: no class of one split appears in another."""
 
     name: str
     title: str
@@ -36,6 +40,7 @@ class DatasetInfo:
     classes: tuple[str, ...]
     source: str
     licence: str
+    unseen: bool = False
 
 
 _DIGITS = tuple("0123456789")
@@ -49,7 +54,7 @@ DATASETS: dict[str, DatasetInfo] = {
         DatasetInfo("fashion_mnist", "Fashion-MNIST", (1, 28, 28), _CLOTHES, "Zalando Research", "MIT"),
         DatasetInfo("cifar10", "CIFAR-10", (3, 32, 32), _OBJECTS, "Krizhevsky", "as the source states"),
         DatasetInfo("svhn", "SVHN house numbers", (3, 32, 32), _DIGITS, "Netzer et al.", "non-commercial use"),
-        DatasetInfo("omniglot", "Omniglot characters", (1, 28, 28), (), "Lake et al.", "MIT"),
+        DatasetInfo("omniglot", "Omniglot characters", (1, 28, 28), (), "Lake et al.", "MIT", unseen=True),
     )
 }
 
@@ -79,19 +84,23 @@ def find(name: str) -> Path | None:
 class Dataset:
     """One data set in memory, as uint8, split into train, validation and test.
 
-    ``images(split)`` are uint8 [N, C, H, W]; ``labels(split)`` int64 [N]. Floats in [0, 1] are made batch by batch:
-    CIFAR-10 as float32 would take 740 MB.
+    ``images(split)`` are uint8 [N, C, H, W]; ``labels(split)`` int64 [N], ``classes`` their names. Floats in [0, 1] are
+    made batch by batch: CIFAR-10 as float32 would take 740 MB.
+
+    ``arrays`` are those of an ``.npz``. Without a validation part, the last images of the training part are it.
     """
 
     def __init__(self, info: DatasetInfo, arrays: dict[str, np.ndarray]) -> None:
         self.info = info
+        self.classes: tuple[str, ...] = info.classes or tuple(map(str, arrays.get("names", ())))
         n = len(arrays["train_images"])
-        held = min(VALIDATION, n // 6)
+        own = "validation_images" in arrays
+        held = 0 if own else min(VALIDATION, n // 6)
         self._images: dict[str, Tensor] = {}
         self._labels: dict[str, Tensor] = {}
         for split, part, rows in (
             ("train", "train", slice(0, n - held)),
-            ("validation", "train", slice(n - held, n)),
+            ("validation", "validation" if own else "train", slice(None) if own else slice(n - held, n)),
             ("test", "test", slice(None)),
         ):
             pixels = torch.from_numpy(np.ascontiguousarray(arrays[f"{part}_images"][rows]))
@@ -127,33 +136,76 @@ class Dataset:
         return binarise(self.batch(split, slice(None)), form)[:limit]
 
 
-def _arrays(path: Path, info: DatasetInfo) -> dict[str, np.ndarray]:
+def read_arrays(path: Path, info: DatasetInfo) -> dict[str, np.ndarray]:
+    """The checked arrays of a data file, split into train and test.
+
+    A file that is broken, holds something else or would have to be unpickled is a `GenlibError`.
+    """
+    wanted = ["images", "labels", "names"] if info.unseen else _ARRAYS
     try:
+        with zipfile.ZipFile(path) as archive:  # look before unpacking
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+                raise ValueError(f"it claims to hold more than {MAX_BYTES >> 30} GiB")
         with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files if file[key].dtype != object}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+            arrays = {key: np.asarray(file[key]) for key in wanted if key in file.files}
+    except _BROKEN as error:
         raise GenlibError(f"The data file {path} cannot be read ({error}); delete it and fetch it again.") from None
-    if info.name == "omniglot" and "images" in arrays:  # whole alphabets are held out: the last quarter of the characters
-        names = arrays["names"][arrays["labels"]]
-        alphabets = np.array([str(name).split("/")[0] for name in names])
-        test = np.isin(alphabets, np.unique(alphabets)[-2:])
-        for split, rows in (("train", ~test), ("test", test)):
-            arrays[f"{split}_images"], arrays[f"{split}_labels"] = arrays["images"][rows], arrays["labels"][rows]
+    missing = [key for key in wanted if key not in arrays]
+    if missing:
+        raise GenlibError(f"The data file {path} has no array {missing[0]!r}; delete it and fetch it again.")
+    if info.unseen:
+        arrays = by_alphabet(path, arrays)
+    c, h, w = info.shape
+    shape = (h, w) if c == 1 else (h, w, c)
+    classes = len(info.classes) or len(arrays["names"])
     for split in ("train", "test"):
-        images, labels = arrays.get(f"{split}_images"), arrays.get(f"{split}_labels")
-        c, h, w = info.shape
-        wanted = (h, w) if c == 1 else (h, w, c)
-        if images is None or labels is None or images.dtype != np.uint8 or images.shape[1:] != wanted or len(images) != len(labels):
+        images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+        if images.dtype != np.uint8 or images.shape[1:] != shape or labels.shape != images.shape[:1] or len(images) < 2:
             raise GenlibError(
-                f"The data file {path} does not hold uint8 {split}_images of shape N x {' x '.join(map(str, wanted))} "
+                f"The data file {path} does not hold uint8 {split}_images of shape N x {' x '.join(map(str, shape))} "
                 f"with as many {split}_labels; delete it and fetch it again."
+            )
+        if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
+            raise GenlibError(
+                f"The data file {path} has {split}_labels outside 0 to {classes - 1}; delete it and fetch it again."
             )
     return arrays
 
 
-@lru_cache(maxsize=3)
+_ARRAYS = ["train_images", "train_labels", "test_images", "test_labels"]
+# every way in which unpacking a file of somebody else's making can fail
+_BROKEN = (
+    OSError, ValueError, TypeError, KeyError, EOFError, MemoryError, NotImplementedError, RuntimeError, SyntaxError,
+    zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
+
+
+def by_alphabet(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Omniglot's arrays, split so that every alphabet is in one split only.
+
+    Of the alphabets in order, the last quarter is for the test, and an eighth before it for validation.
+    """
+    images, labels, names = arrays["images"], arrays["labels"], arrays["names"]
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or names.ndim != 1 or not len(labels):
+        raise GenlibError(f"The data file {path} has not one label for each image; delete it and fetch it again.")
+    if labels.min() < 0 or labels.max() >= len(names):
+        raise GenlibError(f"The data file {path} has labels without a name; delete it and fetch it again.")
+    of_name = np.array([str(name).partition("/")[0] for name in names])
+    alphabets = np.unique(of_name)
+    test = max(1, len(alphabets) // 4)
+    validation = max(1, len(alphabets) // 8)
+    if len(alphabets) < test + validation + 1:
+        raise GenlibError(f"The data file {path} holds too few alphabets to split; delete it and fetch it again.")
+    first = {"train": 0, "validation": len(alphabets) - test - validation, "test": len(alphabets) - test}
+    split = {"names": names}
+    for part, until in (("train", first["validation"]), ("validation", first["test"]), ("test", len(alphabets))):
+        rows = np.isin(of_name[labels], alphabets[first[part] : until])
+        split[f"{part}_images"], split[f"{part}_labels"] = images[rows], labels[rows]
+    return split
+
+
 def load(name: str) -> Dataset:
-    """Load a data set by name. One that has not been fetched is a `GenlibError` that gives the command."""
+    """Load a data set by name; it stays in memory. One that is not here is a `GenlibError` that gives the command."""
     info = describe(name)
     path = find(name)
     if path is None:
@@ -161,4 +213,10 @@ def load(name: str) -> Dataset:
             f"The data set {name!r} is not on this machine: run `genlib data fetch {name}`, "
             f"or put a ready {name}.npz into {data_folder()}."
         )
-    return Dataset(info, _arrays(path, info))
+    return _load(info, path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=3)
+def _load(info: DatasetInfo, path: Path, version: int) -> Dataset:
+    """``version`` is the file's time: a file that was replaced is read again."""
+    return Dataset(info, read_arrays(path, info))

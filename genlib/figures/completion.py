@@ -1,7 +1,8 @@
-"""Figures of completion: the completions side by side, what raster order can see, entropy, and one pixel's distribution.
+"""Figures of completion: the completions side by side, what raster order can see, entropy, and one pixel's
+distribution.
 
-Raster order: rows from the top, in a row from left to right. An autoregressive model's prediction at a pixel depends on what comes
-before it and on nothing else, so a known pixel that comes later is ignored, however telling it is.
+Raster order: rows from the top, in a row from left to right. An autoregressive model's prediction at a pixel depends
+on what comes before it and on nothing else, so a known pixel that comes later is ignored, however telling it is.
 """
 
 import numpy as np
@@ -15,7 +16,7 @@ DRAWN, UNDRAWN = palette.ORANGE, palette.BLUE  # what the model drew; what is hi
 IGNORED = palette.VERMILLION  # known pixels that no hidden pixel sees
 TILE = 200  # screen pixels of a tile, roughly; enlarged to the next whole factor
 
-# -- numbers ------------------------------------------------------------------------------------------------------------------
+# -- numbers ---------------------------------------------------------------------------------------
 
 
 def entropy_bits(p: Tensor) -> np.ndarray:
@@ -24,7 +25,9 @@ def entropy_bits(p: Tensor) -> np.ndarray:
 
 
 def tempered(p: Tensor, temperature: float) -> Tensor:
-    """What is drawn from at a temperature: p ** (1 / T) made to sum to one over dimension 1; T = 0 is all on the likeliest value."""
+    """What is drawn from at a temperature: p ** (1 / T) made to sum to one over dimension 1; T = 0 is all on the
+    likeliest value.
+    """
     if temperature == 0:
         return torch.zeros_like(p).scatter_(1, p.argmax(1, keepdim=True), 1.0)
     return (p.clamp(min=1e-30).log() / temperature).softmax(1)
@@ -54,7 +57,7 @@ def default_pixel(entropy: np.ndarray, known: np.ndarray) -> tuple[int, int]:
     return int(row), int(column)
 
 
-# -- pictures -----------------------------------------------------------------------------------------------------------------
+# -- pictures --------------------------------------------------------------------------------------
 
 
 def completion_tiles(
@@ -62,7 +65,8 @@ def completion_tiles(
 ) -> np.ndarray:
     """Completions [n, C, H, W], finished down to row ``done`` (None: wholly), as uint8 [n, H, W, 3].
 
-    What is not drawn yet is blue. With ``colours`` what the model drew on a grey picture is orange, what it was given is white.
+    What is not drawn yet is blue. With ``colours`` what the model drew on a grey picture is orange, what it was given
+    is white.
     """
     tiles = images.to_pixels(pictures)
     if colours and pictures.shape[-3] == 1:
@@ -81,7 +85,9 @@ def completion_sheet(tiles: np.ndarray, aspect: float = 1.9) -> np.ndarray:
 
 
 def sight_picture(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The picture uint8 [H, W, 3], enlarged: hidden pixels hatched blue, known ones the redder the fewer hidden ones see them."""
+    """The picture uint8 [H, W, 3], enlarged: hidden pixels hatched blue, known ones the redder the fewer hidden ones
+    see them.
+    """
     share = sight(known)
     shown = images.blend(picture, ~known, UNDRAWN, 0.85)
     shown = images.blend(shown, known, IGNORED, 0.65 * (1 - np.nan_to_num(share)))
@@ -90,7 +96,8 @@ def sight_picture(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def past_picture(picture: np.ndarray, known: np.ndarray, pixel: tuple[int, int]) -> np.ndarray:
-    """What one pixel's prediction rests on, enlarged: earlier pixels as they are, later hidden ones blue, later known ones red.
+    """What one pixel's prediction rests on, enlarged: earlier pixels as they are, later hidden ones blue, later known
+    ones red.
 
     ``picture`` uint8 [H, W, 3] is the whole picture as the model has drawn it; ``pixel`` (row, column) gets a frame.
     """
@@ -101,13 +108,14 @@ def past_picture(picture: np.ndarray, known: np.ndarray, pixel: tuple[int, int])
     return images.frame(images.enlarge(shown, scale), pixel, scale)
 
 
-# -- plotly -------------------------------------------------------------------------------------------------------------------
+# -- plotly ----------------------------------------------------------------------------------------
 
 
 def distribution_chart(p: np.ndarray, drawn_from: np.ndarray | None = None, height: int = 330) -> go.Figure:
     """The predictive distribution of one pixel, p [C, levels], as bars.
 
-    ``drawn_from``: the same at the sampling temperature, shown beside it. Transparent, so that the page's theme shows through.
+    ``drawn_from``: the same at the sampling temperature, shown beside it. Transparent, so that the page's theme shows
+    through.
     """
     channels, levels = p.shape
     names = ["grey"] if channels == 1 else ["red", "green", "blue"]

@@ -1,7 +1,8 @@
 """Pictures of small images: float tensors -> uint8 arrays, tints, heat maps, sheets, PNG.
 
-Everything here works on uint8 arrays [..., H, W, 3] of single image pixels until `enlarge` or `sheet` repeats each pixel; browsers would
-blur a picture that they have to enlarge themselves. Gaps are transparent, so that sheets suit light and dark pages alike.
+Everything here works on uint8 arrays [..., H, W, 3] of single image pixels until `enlarge` or `sheet` repeats each
+pixel; browsers would blur a picture that they have to enlarge themselves. Gaps are transparent, so that sheets suit
+light and dark pages alike.
 """
 
 import io
@@ -58,7 +59,9 @@ def dye(pixels: np.ndarray, where: np.ndarray, colour: str) -> np.ndarray:
 
 
 def heat(values: np.ndarray, top: float) -> np.ndarray:
-    """Values [..., H, W] from 0 to ``top`` -> uint8 [..., H, W, 3] on the heat scale; what lies outside gets the end's colour."""
+    """Values [..., H, W] from 0 to ``top`` -> uint8 [..., H, W, 3] on the heat scale; what lies outside gets the
+    end's colour.
+    """
     share = np.clip(np.asarray(values, float) / top, 0, 1)
     return HEAT[(share * 255).round().astype(np.uint8)]
 
@@ -76,7 +79,9 @@ def hatch(pixels: np.ndarray, where: np.ndarray, scale: int, strength: float = 0
 
 
 def frame(pixels: np.ndarray, cell: tuple[int, int], scale: int, colour: str = ORANGE) -> np.ndarray:
-    """A frame around one pixel, (row, column), of an enlarged picture [H * scale, W * scale, 3]; dark rim, so that it shows on any ground."""
+    """A frame around one pixel, (row, column), of an enlarged picture [H * scale, W * scale, 3]; dark rim, so that
+    it shows on any ground.
+    """
     framed = pixels.copy()
     top, left = cell[0] * scale, cell[1] * scale
     for margin, paint in ((3, np.zeros(3, np.uint8)), (2, rgb(colour))):
@@ -88,7 +93,9 @@ def frame(pixels: np.ndarray, cell: tuple[int, int], scale: int, colour: str = O
 
 
 def best_columns(n: int, aspect: float) -> int:
-    """Columns in which n square tiles come out largest in a space of width / height = ``aspect``; of equals, the fewest empty places."""
+    """Columns in which n square tiles come out largest in a space of width / height = ``aspect``; of equals, the
+    fewest empty places.
+    """
 
     def quality(columns: int) -> tuple[float, int, int]:
         rows = math.ceil(n / columns)
@@ -98,7 +105,9 @@ def best_columns(n: int, aspect: float) -> int:
 
 
 def sheet(tiles: np.ndarray, columns: int, *, scale: int = 8, gap: int = 6) -> np.ndarray:
-    """Tiles uint8 [N, H, W, 3] side by side, enlarged -> RGBA uint8 [h, w, 4], with ``gap`` transparent pixels between them."""
+    """Tiles uint8 [N, H, W, 3] side by side, enlarged -> RGBA uint8 [h, w, 4], with ``gap`` transparent pixels
+    between them.
+    """
     n, height, width = tiles.shape[:3]
     rows = math.ceil(n / columns)
     big = enlarge(tiles, scale)

@@ -102,6 +102,7 @@ def loss_figure(
     log_loss: bool = False,
     log_steps: bool = False,
     height: int = 400,
+    ink: str | None = None,
 ) -> dict[str, Any]:
     """A plotly figure, as a dict, with a plot for each of `panels`: up to two below each other, more in two columns.
 
@@ -111,20 +112,23 @@ def loss_figure(
         adversarial: opponents share their plots.
         log_loss: logarithmic values, where all of a plot's values are positive.
         log_steps: logarithmic steps.
+        ink: the colour of the text; None leaves it to the page's theme.
     """
+    text = {"color": ink} if ink else {}
     plots = panels(terms, adversarial)
     columns = 1 if len(plots) <= 2 else 2
     rows = -(-len(plots) // columns)
-    gap_x, gap_y = 0.14 if columns > 1 else 0.0, 60 / height if rows > 1 else 0.0
+    gap_x, gap_y = 0.14 if columns > 1 else 0.0, 48 / height if rows > 1 else 0.0
     width, tall = (1 - gap_x * (columns - 1)) / columns, (1 - gap_y * (rows - 1)) / rows
     traces: list[dict[str, Any]] = []
-    notes: list[dict[str, Any]] = [_note(_key(any(len(plot.terms) > 1 for plot in plots)), 1.0, 1.0, right=True, shift=24)]
+    notes: list[dict[str, Any]] = [_note(_key(any(len(plot.terms) > 1 for plot in plots)), 1.0, 1.0, text, right=True, shift=24)]
     layout = palette.layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 54, "b": 8},
         uirevision=f"{log_loss}{log_steps}",  # a zoom stays when points arrive, and goes when the axes change
         showlegend=False,
         annotations=notes,
+        font={"size": 15, **text},
     )
     for number, plot in enumerate(plots):
         row, column = divmod(number, columns)
@@ -145,24 +149,25 @@ def loss_figure(
                     traces.append(_trace(*thin(steps, values), name, split, colour, tag, dotted=several))
         log = log_loss and not plot.bounded and all(np.nanmin(values, initial=math.inf) > 0 for _, values in curves)
         scale = value_range([] if log_steps else curves, plot.bounded, log)
+        lowest = number + columns >= len(plots)
         layout[f"xaxis{tag}"] = palette.axis(
-            domain=[left, left + width], anchor=f"y{tag}", type="log" if log_steps else "linear",
-            nticks=6 // columns + 1, tickangle=0,
-            title={"text": "step", "standoff": 2} if number + columns >= len(plots) else None,
+            domain=[left, left + width], anchor=f"y{tag}", type="log" if log_steps else "linear", nticks=6 // columns + 1, tickangle=0,
+            showticklabels=lowest, title={"text": "step" if lowest else "", "standoff": 2, "font": text}, tickfont={"size": 15, **text},
+            **({"matches": "x"} if number else {}),
         )  # fmt: skip
         layout[f"yaxis{tag}"] = palette.axis(
-            domain=[max(0.0, top - tall), top], anchor=f"x{tag}", type="log" if log else "linear", nticks=5,
-            title={"text": plot.unit, "standoff": 6}, **({"range": scale} if scale else {"autorange": True}),
+            domain=[max(0.0, top - tall), top], anchor=f"x{tag}", type="log" if log else "linear", nticks=5, tickfont={"size": 15, **text},
+            title={"text": plot.unit, "standoff": 6, "font": text}, **({"range": scale} if scale else {"autorange": True}),
         )  # fmt: skip
-        notes.append(_note(f"<b>{'   '.join(names)}</b>", left, top, right=False, shift=1))
+        notes.append(_note(f"<b>{'   '.join(names)}</b>", left, top, text, right=False, shift=1))
     return {"data": traces, "layout": layout}
 
 
-def _note(text: str, x: float, y: float, *, right: bool, shift: int) -> dict[str, Any]:
+def _note(text: str, x: float, y: float, font: dict[str, str], *, right: bool, shift: int) -> dict[str, Any]:
     """A text above a point of the figure."""
     return {
         "text": text, "x": x, "y": y, "xref": "paper", "yref": "paper", "xanchor": "right" if right else "left", "yanchor": "bottom",
-        "yshift": shift, "showarrow": False, "font": {"size": 16},
+        "yshift": shift, "showarrow": False, "font": {"size": 16, **font},
     }  # fmt: skip
 
 

@@ -1,18 +1,21 @@
-"""Masked convolution (van den Oord, Kalchbrenner & Kavukcuoglu 2016, Pixel Recurrent Neural Networks, section 3.4 and figure 2).
+"""Masked convolution (van den Oord et al. 2016, Pixel Recurrent Neural Networks, section 3.4 and figure 2).
 
-Pixels are read in raster order: row by row from the top, each row from left to right, and within a pixel the channels in
-order (R, then G, then B). A masked convolution at a pixel uses only what comes earlier in this order. The two masks
-differ at the pixel itself:
+Pixels are read in raster order: row by row from the top, each row from left to right, and within a pixel the channels
+in order (R, then G, then B). A masked convolution uses only what comes earlier in this order. Two masks differ at the
+pixel itself:
 
-* mask **A**: not connected to itself. Channel c of the output sees channels before c of this pixel. Used once, on the image.
-* mask **B**: connected to itself. Channel c sees channels up to and with c. Used on features, which hold no more of the pixel
-  than they may.
+* mask **A** is not connected to itself: channel c sees the channels before c of its pixel. It is used once, on the
+  image.
+* mask **B** is connected to itself: channel c sees the channels up to and with c. It is used on features, which by then
+  hold no more of the pixel than they may.
 
-Feature maps are split into as many groups of equal size as the image has channels; the group of a map is the channel whose
-prediction it may serve. With one channel the masks are the familiar half kernels.
+Feature maps are split into as many groups of equal size as the image has channels: the group of a map is the channel
+whose prediction it may serve. With one channel the masks are half kernels.
 """
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -38,8 +41,8 @@ def causal_mask(kind: MaskKind, out_channels: int, in_channels: int, kernel: int
 class MaskedConv2d(nn.Module):
     """A convolution that sees only the past of each pixel; the image keeps its size.
 
-    The full weight [out, in, k, k] is stored, as the papers count it, but the rows below the middle, always masked, are never
-    multiplied: the kernel that runs has k // 2 + 1 rows.
+    The full weight [out, in, k, k] is stored, as the papers count it. The rows below the middle are always masked, so
+    they are not even multiplied: the kernel that runs has k // 2 + 1 rows.
     """
 
     def __init__(self, kind: MaskKind, in_channels: int, out_channels: int, kernel: int, groups: int = 1) -> None:
@@ -77,3 +80,33 @@ class MaskedConv2d(nn.Module):
         if reach:
             x = F.pad(x, (reach, reach, reach, 0))  # left, right, top; nothing below is looked at
         return F.conv2d(x, self.causal_weight(), self.bias)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer of a causal stack with what surrounds it: y = [kept +] [relu] layer([relu] x).
+
+    A stack is a list of steps. Training runs it over whole images (`run`); drawing runs the same list pixel by pixel.
+    """
+
+    layer: MaskedConv2d
+    relu_before: bool = False
+    relu_after: bool = False
+    opens: bool = False
+    """A residual block begins: the input is kept ..."""
+    closes: bool = False
+    """... and added to this step's output."""
+
+
+def run(steps: Iterable[Step], x: Tensor) -> Tensor:
+    """A stack over whole images, [N, in, H, W] -> [N, out, H, W]."""
+    kept = x
+    for step in steps:
+        if step.opens:
+            kept = x
+        x = step.layer(x.relu() if step.relu_before else x)
+        if step.relu_after:
+            x = x.relu_()  # in place: a convolution's gradient does not need its output
+        if step.closes:
+            x = kept + x
+    return x

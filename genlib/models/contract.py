@@ -21,6 +21,9 @@ from genlib.errors import GenlibError
 
 Family = Literal["adversarial", "variational", "autoregressive"]
 
+TRAINING: dict[str, Any] = {"group": "training"}
+"""``Field(..., json_schema_extra=TRAINING)``: this field of a model is about its training, not its architecture; controls are grouped so."""
+
 
 class Config(BaseModel):
     """What every model's config has: the image shape, and how the training loop should treat the model.
@@ -54,6 +57,9 @@ class Config(BaseModel):
         return self.channels * self.height * self.width
 
 
+ModelConfig = Config  # its name inside `Model`, where `Config` is the class attribute
+
+
 @dataclass(frozen=True)
 class Preset:
     """A named config. ``notice`` says what to look at; ``failure`` marks a preset that goes wrong on purpose."""
@@ -83,7 +89,7 @@ class Bound(NamedTuple):
 class Model(nn.Module):
     """Base of every model. Class attributes describe it; see the module docstring for the rules."""
 
-    Config: ClassVar[type[Config]]
+    Config: ClassVar[type[ModelConfig]]
     name: ClassVar[str]
     title: ClassVar[str]
     family: ClassVar[Family]
@@ -93,12 +99,12 @@ class Model(nn.Module):
     terms: ClassVar[dict[str, str]]
     """Every scalar that ``training_step`` and ``validation_step`` return -> its meaning and unit, for the axes of plots."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config: Any = config
 
     @classmethod
-    def configure(cls, preset: str | None = None, shape: tuple[int, int, int] | None = None, **values: Any) -> Config:
+    def configure(cls, preset: str | None = None, shape: tuple[int, int, int] | None = None, **values: Any) -> ModelConfig:
         """A checked config: the preset's values, then the image shape (C, H, W), then ``values``.
 
         Raises `GenlibError` for an unknown preset or field, or a value out of bounds.
@@ -112,7 +118,7 @@ class Model(nn.Module):
         return cls.validate_config(merged)
 
     @classmethod
-    def validate_config(cls, values: Mapping[str, Any]) -> Config:
+    def validate_config(cls, values: Mapping[str, Any]) -> ModelConfig:
         """Values -> config. The first thing that is wrong becomes one sentence in a `GenlibError`."""
         try:
             return cls.Config(**values)
@@ -127,7 +133,7 @@ class Model(nn.Module):
             raise GenlibError(f"{cls.name}: {name} = {first['input']!r} is not possible: {message}.") from None
 
     @classmethod
-    def from_config(cls, config: Config, seed: int = 0) -> Self:
+    def from_config(cls, config: ModelConfig, seed: int = 0) -> Self:
         """Fresh weights, the same ones for the same seed. The process's own random state is left as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

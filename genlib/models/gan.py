@@ -2,7 +2,7 @@
 
 Goodfellow et al. 2014, "Generative Adversarial Nets" (arXiv:1406.2661).
 
-A generator G turns noise z ~ N(0, I) into an image; a discriminator D gives the probability that an image is a real one.
+A generator G turns noise z ~ N(0, I) into an image; a discriminator D gives the probability that an image is real.
 Each training step is an iteration of the paper's algorithm 1: D climbs its value (eq. 1), then G moves against it:
 
     V(D, G) = E_x[ log D(x) ] + E_z[ log(1 - D(G(z))) ]
@@ -23,8 +23,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genlib.data.codings import from_symmetric, to_symmetric
+from genlib.models.contract import TRAINING, Family, Model, Optimizers, Preset
 from genlib.models.contract import Config as BaseConfig
-from genlib.models.contract import Family, Model, Optimizers, Preset
 
 SLOPE = 0.2  # of LeakyReLU below zero
 MOMENTUM = 0.2  # share of the newest batch in batch norm's running statistics
@@ -80,17 +80,33 @@ class GAN(Model):
         generator_width: int = Field(256, ge=1, le=2048, description="first hidden layer of G; the next two double it")
         discriminator_width: int = Field(512, ge=2, le=8192, description="first hidden layer of D; the second is half")
         loss: Literal["non-saturating", "minimax"] = Field(
-            "non-saturating", description="what G minimises: -log D(G(z)), or log(1 - D(G(z)))"
+            "non-saturating",
+            description="what G minimises: -log D(G(z)), or log(1 - D(G(z)))",
+            json_schema_extra=TRAINING,
         )
-        discriminator_steps: int = Field(1, ge=1, le=20, description="steps of D per training step")
-        generator_steps: int = Field(1, ge=1, le=20, description="steps of G per training step")
-        discriminator_rate: float = Field(1.0, gt=0, le=100, description="D's learning rate as a multiple of G's")
-        beta1: float = Field(0.5, ge=0, lt=1, description="Adam's momentum, for both")
+        discriminator_steps: int = Field(
+            1, ge=1, le=20, description="steps of D per training step", json_schema_extra=TRAINING
+        )
+        generator_steps: int = Field(
+            1, ge=1, le=20, description="steps of G per training step", json_schema_extra=TRAINING
+        )
+        discriminator_rate: float = Field(
+            1.0, gt=0, le=100, description="D's learning rate as a multiple of G's", json_schema_extra=TRAINING
+        )
+        beta1: float = Field(0.5, ge=0, lt=1, description="Adam's momentum, for both", json_schema_extra=TRAINING)
         label_smoothing: float = Field(
-            0.0, ge=0, le=0.5, description="D's target for real images is 1 minus this (one-sided smoothing)"
+            0.0,
+            ge=0,
+            le=0.5,
+            description="D's target for real images is 1 minus this (one-sided smoothing)",
+            json_schema_extra=TRAINING,
         )
         instance_noise: float = Field(
-            0.0, ge=0, le=2, description="standard deviation of the noise added to all that D sees, pixels in [-1, 1]"
+            0.0,
+            ge=0,
+            le=2,
+            description="standard deviation of the noise added to all that D sees, pixels in [-1, 1]",
+            json_schema_extra=TRAINING,
         )
 
     presets: ClassVar[dict[str, Preset]] = {
@@ -114,9 +130,15 @@ class GAN(Model):
             failure=True,
         ),
         "strong-discriminator": Preset(
-            "D is certain at once: D(x) is 1 and D(G(z)) is 0, the minimax loss gives G no gradient any more, and its "
-            "pictures stay noise.",
-            {"loss": "minimax", "discriminator_steps": 5, "discriminator_rate": 5.0, "epochs": 10},
+            "D is certain within a few steps: D(x) is 1, D(G(z)) is 0 and both losses are 0, so the minimax loss gives "
+            "G no gradient to learn from; its pictures freeze as the noise they are.",
+            {
+                "loss": "minimax",
+                "learning_rate": 5e-5,
+                "discriminator_rate": 40.0,
+                "discriminator_steps": 5,
+                "epochs": 10,
+            },
             failure=True,
         ),
     }
@@ -137,12 +159,13 @@ class GAN(Model):
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
-        betas = (c.beta1, 0.999)
+
+        def adam(net: nn.Module, rate: float) -> torch.optim.Optimizer:
+            return torch.optim.Adam(net.parameters(), lr=rate, betas=(c.beta1, 0.999), fused=True)
+
         return {
-            "generator": torch.optim.Adam(self.generator_net.parameters(), lr=c.learning_rate, betas=betas),
-            "discriminator": torch.optim.Adam(
-                self.discriminator_net.parameters(), lr=c.learning_rate * c.discriminator_rate, betas=betas
-            ),
+            "generator": adam(self.generator_net, c.learning_rate),
+            "discriminator": adam(self.discriminator_net, c.learning_rate * c.discriminator_rate),
         }
 
     # Training

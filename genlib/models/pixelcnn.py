@@ -5,173 +5,305 @@ van den Oord, Kalchbrenner & Kavukcuoglu 2016, Pixel Recurrent Neural Networks, 
     p(x) = prod_i p(x_i | x_1, ..., x_{i-1})                                        (eq. 1, raster order)
     p(x_i | x_<i) = p(R | x_<i) p(G | x_<i, R) p(B | x_<i, R, G)                    (eq. 2, for colour)
 
-One stack of masked convolutions computes every conditional at once, so training and likelihood cost one forward pass. Drawing
-goes pixel by pixel; the features of what is already drawn are kept (`genlib.sampling`), so it costs hardly more.
+One stack of masked convolutions computes every conditional at once, so training and likelihood cost one forward pass.
+Drawing goes pixel by pixel; the features of what is already drawn are kept (`genlib.sampling`), so it costs little
+more.
 
-Three bodies are built from the same parts (figure 5 of the paper; ``width`` is `hidden`, ``half`` is width / 2):
+Three bodies are built from the same parts; "width" is the field `hidden`, "half" is width / 2:
 
-* ``residual``: 1x1 width, 3x3 mask B half, 1x1 width, a ReLU after each, added to the input. The tutorial preset.
-* ``bottleneck``: the block of the paper, a ReLU *before* each convolution: 1x1 half, 3x3 mask B half, 1x1 width, added.
-* ``plain``: one 3x3 mask B convolution and a ReLU, nothing added.
+* ``residual``: 1x1 to width, 3x3 mask B to half, 1x1 to width, a ReLU after each, added to the input.
+* ``bottleneck``: the block of the paper's figure 5, a ReLU *before* each layer: 1x1 to half, 3x3 mask B to half, 1x1 to
+  width, added to the input.
+* ``plain``: one 3x3 mask B layer and a ReLU, nothing added.
 
-The stack of 3x3 kernels has a blind spot: above and to the right of a pixel lies a wedge that no path of taps reaches. Where we
-differ from the paper: binary images have one Bernoulli logit in place of a 2-way softmax, which is the same distribution; and
-`levels` may be anything from 2 to 256.
+The stack has a blind spot: above and to the right of a pixel lies a wedge of earlier pixels that no path of taps
+reaches.
+
+Where we differ from the paper: a sub-pixel may have any number of `levels` from 2 to 256, and with two there is one
+Bernoulli logit instead of a softmax over two values, which is the same distribution.
 """
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from typing import ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from genlib.data.codings import Binarisation, binarise, from_levels, to_levels
-from genlib.layers.masked import MaskedConv2d, MaskKind
-from genlib.models.contract import Config, Model, Optimizers, Preset
+from genlib.data.codings import Binarisation, binarise, to_levels
+from genlib.errors import GenlibError
+from genlib.layers.masked import MaskedConv2d, MaskKind, Step, run
+from genlib.layers.precision import full_precision
+from genlib.models.contract import TRAINING, Family, Model, Optimizers, Preset
+from genlib.models.contract import Config as BaseConfig
+from genlib.sampling import MaskedStackState, PixelDraws, check_temperature, draw_rows, uniforms
 
 Body = Literal["residual", "bottleneck", "plain"]
 
-CHUNK = 128  # images per forward pass where no gradient is wanted; bounds the memory, not the result
-
-
-class PixelCNNConfig(Config):
-    """Defaults are the tutorial preset."""
-
-    binarisation: Binarisation = Field("threshold", description="how grey values become bits (for 2 levels)")
-    levels: int = Field(2, ge=2, le=256, description="values a sub-pixel can take: 2 is one Bernoulli logit, more are a softmax")
-    hidden: int = Field(128, ge=2, le=1024, description="feature maps (rounded up to a multiple of the image channels)")
-    blocks: int = Field(5, ge=0, le=32, description="blocks after the first layer")
-    body: Body = Field("residual", description="kind of block: tutorial residual, the paper's bottleneck, or plain 3x3 layers")
-    head: int = Field(128, ge=1, le=2048, description="feature maps of the last 1x1 layers (rounded up likewise)")
-    head_layers: int = Field(2, ge=0, le=8, description="number of 1x1 layers before the logits")
-    first_kernel: Literal[3, 5, 7, 9, 11] = Field(7, description="kernel of the first layer")
-    first_mask: MaskKind = Field("A", description="mask of the first layer: A hides a pixel from its own prediction, B leaks it")
-    optimizer: Literal["adam", "rmsprop"] = Field("adam", description="the optimizer")
-    learning_rate: float = Field(5e-4, gt=0, le=1, description="step size of the optimizer")
-    precision: Literal["auto", "32", "bf16"] = Field(
-        "auto", description="arithmetic of training: 32-bit, bfloat16 autocast, or bfloat16 where the processor has it in hardware"
-    )
+CHUNK = 128  # images at a time where no gradient is wanted; bounds the memory, not the result
 
 
 def _multiple(n: int, groups: int) -> int:
-    """n rounded up to a multiple of groups, at least one each."""
-    return max(1, -(-n // groups)) * groups
+    """n rounded up to a multiple of ``groups``."""
+    return -(-n // groups) * groups
 
 
 class Block(nn.Module):
-    """One block of the body, [N, width, H, W] -> [N, width, H, W]."""
+    """The layers of one block of the body, [N, width, H, W] -> [N, width, H, W]."""
 
     def __init__(self, body: Body, width: int, groups: int) -> None:
         super().__init__()
         self.body = body
-        half = _multiple(width // 2, groups)
         if body == "plain":
             self.masked = MaskedConv2d("B", width, width, 3, groups)
             return
+        half = _multiple(width // 2, groups)
         inner = width if body == "residual" else half
         self.reduce = MaskedConv2d("B", width, inner, 1, groups)
         self.masked = MaskedConv2d("B", inner, half, 3, groups)
         self.expand = MaskedConv2d("B", half, width, 1, groups)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def steps(self) -> list[Step]:
         if self.body == "plain":
-            return self.masked(x).relu_()
+            return [Step(self.masked, relu_after=True)]
         if self.body == "residual":
-            return x + self.expand(self.masked(self.reduce(x).relu_()).relu_()).relu_()
-        return x + self.expand(self.masked(self.reduce(x.relu()).relu_()).relu_())
+            return [
+                Step(self.reduce, relu_after=True, opens=True),
+                Step(self.masked, relu_after=True),
+                Step(self.expand, relu_after=True, closes=True),
+            ]
+        return [
+            Step(self.reduce, relu_before=True, relu_after=True, opens=True),
+            Step(self.masked, relu_after=True),
+            Step(self.expand, closes=True),
+        ]
 
 
 class PixelCNN(Model):
-    name = "pixelcnn"
-    title = "PixelCNN"
-    family = "autoregressive"
-    paper = "van den Oord, Kalchbrenner & Kavukcuoglu 2016, Pixel Recurrent Neural Networks, arXiv:1601.06759"
-    Config = PixelCNNConfig
-    terms = {
-        "nll": "negative log-likelihood (nats per image)",
-        "accuracy": "sub-pixels whose likeliest value is the true one (share)",
-    }
+    """First layer, blocks, 1x1 layers, logits; see the module docstring."""
+
+    name: ClassVar[str] = "pixelcnn"
+    title: ClassVar[str] = "PixelCNN"
+    family: ClassVar[Family] = "autoregressive"
+    paper: ClassVar[str] = "van den Oord et al. 2016, Pixel Recurrent Neural Networks, arXiv:1601.06759"
+
+    class Config(BaseConfig):
+        """The defaults are the tutorial preset."""
+
+        learning_rate: float = Field(5e-4, gt=0, le=1, description="step size of the optimizer")
+        precision: Literal["auto", "32", "bf16"] = Field(
+            "auto", description="arithmetic of training: 32-bit, bfloat16, or bfloat16 where the processor has it"
+        )
+        optimizer: Literal["adam", "rmsprop"] = Field("adam", description="the optimizer", json_schema_extra=TRAINING)
+        binarisation: Binarisation = Field(
+            "threshold", description="how grey becomes black or white, with 2 levels", json_schema_extra=TRAINING
+        )
+        levels: int = Field(2, ge=2, le=256, description="values of a sub-pixel: 2 is black or white, more a softmax")
+        hidden: int = Field(128, ge=2, le=1024, description="feature maps; for colour rounded up to a multiple of 3")
+        blocks: int = Field(5, ge=0, le=32, description="blocks after the first layer; each looks one pixel further")
+        body: Body = Field(
+            "residual", description="kind of block: residual, the paper's bottleneck, or plain 3x3 layers"
+        )
+        head: int = Field(128, ge=1, le=2048, description="feature maps of the last 1x1 layers, rounded up likewise")
+        head_layers: int = Field(2, ge=0, le=8, description="1x1 layers between the blocks and the logits")
+        first_kernel: Literal[3, 5, 7, 9, 11] = Field(7, description="kernel size of the first layer")
+        first_mask: MaskKind = Field("A", description="mask of the first layer: A as it must be; B leaks the answer")
+
     presets: ClassVar[dict[str, Preset]] = {
         "tutorial": Preset(
-            "Five residual blocks, 532,673 weights: within an epoch the strokes join into digits, "
-            "and most of the gain in likelihood is made in the first few epochs."
+            "Within the first epoch scribbles become strokes and strokes become digits. Most of the likelihood is "
+            "gained in the first few epochs; what comes later makes more of the digits right as a whole.",
         ),
+        "small": Preset(
+            "A thirtieth of the weights: the strokes are clean, but many samples are no digit, for few maps carry "
+            "little about the whole figure.",
+            {
+                "hidden": 16, "blocks": 7, "body": "plain", "head": 32, "binarisation": "dynamic",
+                "optimizer": "rmsprop", "learning_rate": 1e-3, "batch_size": 100, "epochs": 20,
+            },
+        ),
+        "paper": Preset(
+            "The paper's block and its head of 2 x 32 maps, RMSProp and small batches, on the data of the papers' "
+            "tables. The size of its MNIST network is not given; h = 64 and seven blocks are our choice.",
+            {
+                "hidden": 128, "blocks": 7, "body": "bottleneck", "head": 32, "binarisation": "static",
+                "optimizer": "rmsprop", "learning_rate": 3e-4, "batch_size": 16,
+            },
+        ),
+        "quick": Preset(
+            "Strokes after seconds, digits after minutes: watch the samples join up while the loss falls.",
+            {
+                "hidden": 48, "blocks": 6, "body": "plain", "head": 48,
+                "learning_rate": 2e-3, "batch_size": 64, "epochs": 5, "schedule": "cosine",
+            },
+        ),
+        "leak": Preset(
+            "Mask B in the first layer lets every pixel see itself. The loss falls to almost nothing, for the network "
+            "only copies; but when it has to draw there is nothing to copy, and the samples are worthless. A "
+            "likelihood too good to be true is a leak.",
+            {
+                "first_mask": "B", "hidden": 32, "blocks": 3, "body": "plain", "head": 32,
+                "learning_rate": 2e-3, "batch_size": 64, "epochs": 2,
+            },
+            failure=True,
+        ),
+        "short-sighted": Preset(
+            "One 3x3 layer sees four pixels. Its likelihood is honest and its strokes go on as strokes do, but nothing "
+            "in four pixels tells which digit is being drawn.",
+            {
+                "first_kernel": 3, "hidden": 32, "blocks": 0, "head": 32,
+                "learning_rate": 2e-3, "batch_size": 64, "epochs": 2,
+            },
+            failure=True,
+        ),
+    }  # fmt: skip
+
+    terms: ClassVar[dict[str, str]] = {
+        "nll": "negative log-likelihood (nats per image)",
+        "accuracy": "share of sub-pixels whose likeliest value is the true one",
     }
 
-    def __init__(self, config: PixelCNNConfig) -> None:
+    def __init__(self, config: "PixelCNN.Config") -> None:
         super().__init__(config)
         groups = config.channels
         width, head = _multiple(config.hidden, groups), _multiple(config.head, groups)
         self.first = MaskedConv2d(config.first_mask, groups, width, config.first_kernel, groups)
         self.blocks = nn.ModuleList(Block(config.body, width, groups) for _ in range(config.blocks))
         sizes = [width] + [head] * config.head_layers
-        self.head = nn.ModuleList(MaskedConv2d("B", a, b, 1, groups) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.head = nn.ModuleList(MaskedConv2d("B", a, b, 1, groups) for a, b in pairwise(sizes))
         outputs = groups if config.levels == 2 else groups * config.levels
         self.logits = MaskedConv2d("B", sizes[-1], outputs, 1, groups)
-        self.to(memory_format=torch.channels_last)  # a third faster on the CPU than planes
+        self.to(memory_format=torch.channels_last)  # convolutions on a CPU are a third faster so
+
+    def steps(self) -> list[Step]:
+        """The network as a list: training runs it over whole images, the sampler walks through it pixel by pixel."""
+        late = self.config.body == "bottleneck"  # its blocks rectify what they read, not what they give
+        steps = [Step(self.first, relu_after=not late)]
+        for block in self.blocks:
+            steps += cast(Block, block).steps()
+        end = [Step(cast(MaskedConv2d, layer), relu_after=True) for layer in self.head] + [Step(self.logits)]
+        return [*steps, replace(end[0], relu_before=late), *end[1:]]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Coded image [N, C, H, W] with values in [0, 1] -> logits: [N, C, H, W] for 2 levels, else [N, C, levels, H, W]."""
-        h = self.first(x.contiguous(memory_format=torch.channels_last))
-        if self.config.body != "bottleneck":  # its blocks bring their own ReLU
-            h = h.relu_()
-        for block in self.blocks:
-            h = block(h)
-        if self.config.body == "bottleneck":
-            h = h.relu()
-        for layer in self.head:
-            h = layer(h).relu_()
-        h = self.logits(h)
-        return h if self.config.levels == 2 else h.unflatten(1, (self.config.channels, self.config.levels))
+        """Coded images [N, C, H, W] -> logits: [N, C, H, W] with 2 levels, else [N, C, levels, H, W]."""
+        logits = run(self.steps(), x.contiguous(memory_format=torch.channels_last))
+        return logits if self.config.levels == 2 else logits.unflatten(1, (self.config.channels, self.config.levels))
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        kinds: dict[str, Any] = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}
-        return {"network": kinds[self.config.optimizer](self.parameters(), lr=self.config.learning_rate)}
+        kind = torch.optim.Adam if self.config.optimizer == "adam" else torch.optim.RMSprop
+        return {"network": kind(self.parameters(), lr=self.config.learning_rate)}
 
-    # -- pixels and their coding --------------------------------------------------------------------------------------------
+    # --- coding, training, likelihood ---------------------------------------------------------------------------------
 
     def code(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Images in [0, 1] -> the values the network works on, in [0, 1] too: bits, or levels / (levels - 1).
+        """Images in [0, 1] -> the values the network knows, in [0, 1] too: k / (levels - 1).
 
-        Without a generator the draws of ``dynamic`` and ``static`` come from the fixed seed.
+        Without a generator the draws of ``dynamic`` and ``static`` come from the fixed seed. Coding twice is coding
+        once.
         """
         if self.config.levels == 2:
             return binarise(images, self.config.binarisation, generator)
-        return from_levels(to_levels(images, self.config.levels), self.config.levels)
+        return to_levels(images, self.config.levels).to(images.dtype) / (self.config.levels - 1)
 
-    def _nll(self, logits: Tensor, coded: Tensor) -> Tensor:
-        """-ln p(value | earlier values) of each sub-pixel, [N, C, H, W] nats, in float32 or better whatever the logits are."""
+    def _terms(self, coded: Tensor) -> tuple[Tensor, Tensor]:
+        """-ln p(value | all before it) and whether the likeliest value is the true one, both [N, C, H, W].
+
+        The loss is computed in float32 at least, whatever the arithmetic of the network.
+        """
+        logits = self(coded)
         logits = logits if logits.dtype == torch.float64 else logits.float()
         if self.config.levels == 2:
-            return F.binary_cross_entropy_with_logits(logits, coded.to(logits.dtype), reduction="none")
+            return F.binary_cross_entropy_with_logits(logits, coded, reduction="none"), (logits > 0) == (coded > 0.5)
         values = (coded * (self.config.levels - 1)).round().long()
-        return F.cross_entropy(logits.transpose(1, 2), values, reduction="none")
-
-    def _accuracy(self, logits: Tensor, coded: Tensor) -> Tensor:
-        """Share of sub-pixels whose likeliest value is the true one, a scalar."""
-        if self.config.levels == 2:
-            return ((logits > 0) == (coded > 0.5)).float().mean()
-        return (logits.argmax(2) == (coded * (self.config.levels - 1)).round()).float().mean()
-
-    # -- training and likelihood --------------------------------------------------------------------------------------------
+        return F.cross_entropy(logits.transpose(1, 2), values, reduction="none"), logits.argmax(2) == values
 
     def training_step(self, images: Tensor, labels: Tensor, optimizers: Optimizers) -> dict[str, Tensor]:
-        coded = self.code(images, optimizers.generator)
-        logits = self(coded)
-        loss = self._nll(logits, coded).sum((1, 2, 3)).mean()
+        nll, right = self._terms(self.code(images, optimizers.generator))
+        loss = nll.sum((1, 2, 3)).mean()
         optimizers.minimise("network", loss)
-        return {"nll": loss.detach(), "accuracy": self._accuracy(logits.detach(), coded)}
+        return {"nll": loss.detach(), "accuracy": right.float().mean()}
 
+    @torch.no_grad()
     def validation_step(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        coded = self.code(images, generator)
-        with torch.no_grad():
-            logits = self(coded)
-            return {"nll": self._nll(logits, coded).sum((1, 2, 3)).mean(), "accuracy": self._accuracy(logits, coded)}
+        nll, right = self._terms(self.code(images, generator))
+        return {"nll": nll.sum((1, 2, 3)).mean(), "accuracy": right.float().mean()}
 
+    @torch.no_grad()
     def log_prob(self, images: Tensor, label: int | None = None) -> Tensor:
         """ln p(x) of each image, [N] nats, exact. Grey images are coded first, with the fixed seed."""
         self.refuse_label(label)
-        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            parts = [-self._nll(self(x), x).sum((1, 2, 3)) for x in self.code(images).split(CHUNK)]
-        return torch.cat(parts)
+        self._check_shape(images)
+        with full_precision(images.device):
+            return torch.cat([-self._terms(x)[0].sum((1, 2, 3)) for x in self.code(images).split(CHUNK)])
+
+    @torch.no_grad()
+    def pixel_distribution(self, images: Tensor) -> Tensor:
+        """p(value | everything before it) at each sub-pixel of the coded images, [N, C, levels, H, W]."""
+        self._check_shape(images)
+        with full_precision(images.device):
+            logits = torch.cat([self(x) for x in self.code(images).split(CHUNK)])
+        if self.config.levels == 2:
+            logits = torch.stack([torch.zeros_like(logits), logits], 2)  # sigmoid(l) is the softmax of (0, l)
+        return logits.softmax(2)
+
+    # --- drawing ------------------------------------------------------------------------------------------------------
+
+    def sample(self, n: int, *, seed: int = 0, label: int | None = None, temperature: float = 1.0) -> Tensor:
+        """n images [n, C, H, W] in [0, 1]. Image i depends on the seed and i, not on n."""
+        self.refuse_label(label)
+        check_temperature(temperature)
+        known = torch.zeros(self.config.height, self.config.width, dtype=torch.bool)
+        return self._draw_all(self.first.weight.new_zeros(n, *self.config.shape), known, seed, temperature)
+
+    def complete(self, images: Tensor, known: Tensor, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
+        """n completions of each image, [N, n, C, H, W]. ``known`` pixels [H, W] stay as they are coded.
+
+        Temperature 1 draws from the model, lower ones nearer to the likeliest values, and 0 takes these everywhere.
+        """
+        canvas = self._canvas(images, known, n, temperature)
+        return self._draw_all(canvas, known, seed, temperature).unflatten(0, (len(images), n))
+
+    def complete_rows(
+        self, images: Tensor, known: Tensor, n: int, *, seed: int = 0, temperature: float = 1.0
+    ) -> Iterator[tuple[int, Tensor]]:
+        """The same while it happens: (row just finished, images so far [N, n, C, H, W]); 0 is what is not drawn yet."""
+        canvas = self._canvas(images, known, n, temperature)
+        u = self._uniforms(len(canvas), seed)
+        for row in self._draw(canvas, known, u, temperature):
+            yield row, canvas.clone().unflatten(0, (len(images), n))
+
+    def _check_shape(self, images: Tensor) -> None:
+        if images.ndim != 4 or images.shape[1:] != self.config.shape:
+            wanted, got = (" x ".join(map(str, shape)) for shape in (self.config.shape, images.shape[1:]))
+            raise GenlibError(
+                f"This {self.name} works on images of {wanted} (channels, height, width), not {got}: resize them first."
+            )
+
+    def _canvas(self, images: Tensor, known: Tensor, n: int, temperature: float) -> Tensor:
+        """n coded copies of each image, zero where nothing is known, [N * n, C, H, W]."""
+        check_temperature(temperature)
+        self._check_shape(images)
+        if known.shape != self.config.shape[1:]:
+            wanted, got = (" x ".join(map(str, shape)) for shape in (self.config.shape[1:], known.shape))
+            raise GenlibError(f"The mask of known pixels must be {wanted} like the image, not {got}.")
+        coded = self.code(images.to(self.first.weight))
+        return torch.where(known.to(coded.device), coded, 0).repeat_interleave(n, 0)
+
+    def _draw_all(self, canvas: Tensor, known: Tensor, seed: int, temperature: float) -> Tensor:
+        """The canvas [B, C, H, W] with all that is unknown drawn, in place, a chunk of images at a time."""
+        u = self._uniforms(len(canvas), seed)
+        for part, numbers in zip(canvas.split(CHUNK), u.split(CHUNK, -1), strict=True):
+            for _ in self._draw(part, known, numbers, temperature):
+                pass
+        return canvas
+
+    def _uniforms(self, images: int, seed: int) -> Tensor:
+        """The random numbers of a drawing, [H, W, C, images]."""
+        return uniforms(images, self.config.shape, self.generator(seed)).to(self.device)
+
+    def _draw(self, canvas: Tensor, known: Tensor, u: Tensor, temperature: float) -> Iterator[int]:
+        state = MaskedStackState(self.steps(), len(canvas), self.config.channels, self.config.width)
+        return draw_rows(state, canvas, known, PixelDraws(u, self.config.levels, temperature))

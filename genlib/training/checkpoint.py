@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors with the model's config inside, a card beside each shipped one. Nothing is ever unpickled."""
+"""Checkpoints: safetensors with the model's config inside, a card beside each shipped one. Nothing is unpickled."""
 
 import json
 import os
@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from genlib.errors import GenlibError
 from genlib.models import catalogue
 from genlib.models.contract import Model
 from genlib.training import files
-from genlib.training.run import Run, all_runs, check_name, runs_folder
+from genlib.training.run import Run, all_runs, check_name, runs_folder, shipped_folder
 
 FORMAT = 1
 MAX_BYTES = 2 << 30  # larger than any model here; guards a server against a file that only looks like a checkpoint
@@ -44,12 +43,6 @@ class Header:
     origin: Origin
 
 
-def shipped_folder() -> Path:
-    """The folder of checkpoints that ship with the project (``$GENLIB_CHECKPOINTS`` overrides it)."""
-    given = os.environ.get("GENLIB_CHECKPOINTS")
-    return Path(given) if given else Path(__file__).resolve().parents[2] / "checkpoints"
-
-
 def shipped() -> list[str]:
     """Names of the shipped checkpoints."""
     return sorted(path.stem for path in shipped_folder().glob("*.safetensors"))
@@ -60,12 +53,22 @@ def find(name: str) -> Path:
     if name in shipped():
         return shipped_folder() / f"{name}.safetensors"
     if name.endswith(".safetensors") or "/" in name or os.sep in name:
-        path = Path(name)
-        path = path / "checkpoint.safetensors" if path.is_dir() else path
-        if path.is_file():
-            return path
-        raise GenlibError(f"There is no checkpoint at {name!r}: give a .safetensors file, a run's name or one of {', '.join(shipped())}.")
+        return _at(Path(name))
     return find_named(name)
+
+
+def _at(path: Path) -> Path:
+    """The checkpoint at a path, which may also be a run's folder."""
+    try:
+        found = path / "checkpoint.safetensors" if path.is_dir() else path
+        if found.is_file():
+            return found
+    except OSError:
+        pass  # a name that no file can have
+    raise GenlibError(
+        f"There is no checkpoint at {str(path)!r}: give a .safetensors file, the folder or name of a run, "
+        f"or a shipped checkpoint ({', '.join(shipped()) or 'none here'})."
+    )
 
 
 def find_named(name: str) -> Path:
@@ -79,7 +82,9 @@ def find_named(name: str) -> Path:
     if run is not None and run.checkpoint.is_file():
         return run.checkpoint
     runs = ", ".join(run.name for run in all_runs()[:8] if run.checkpoint.is_file()) or "none yet"
-    raise GenlibError(f"There is no checkpoint named {name!r}; shipped: {', '.join(shipped()) or 'none'}; runs: {runs}.")
+    raise GenlibError(
+        f"There is no checkpoint named {name!r}; shipped: {', '.join(shipped()) or 'none'}; runs: {runs}."
+    )
 
 
 def read_header(path: Path) -> Header:
@@ -87,36 +92,40 @@ def read_header(path: Path) -> Header:
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise GenlibError(f"{path} is {size >> 20} MiB, larger than any genlib checkpoint: give a checkpoint that genlib wrote.")
+            raise GenlibError(
+                f"{path} is {size >> 20} MiB, larger than any genlib checkpoint: give a checkpoint that genlib wrote."
+            )
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise GenlibError(f"{path} is not a whole safetensors file ({error}): copy or train it again.") from None
+    except _UNREADABLE as error:
+        raise _broken(path, error) from None
     if "genlib" not in metadata:
         raise GenlibError(f"{path} is a safetensors file, but not a genlib checkpoint: it carries no model config.")
     try:
         value = json.loads(metadata["genlib"])
         if value["format"] != FORMAT:
-            raise GenlibError(f"{path} has checkpoint format {value['format']!r}; this genlib reads format {FORMAT}: use the genlib that wrote it.")
-        return Header(str(value["model"]), dict(value["config"]), Origin(**value["origin"]))
-    except (ValueError, KeyError, TypeError) as error:
+            raise GenlibError(
+                f"{path} has checkpoint format {value['format']!r}, but this genlib reads format {FORMAT}: "
+                "use the genlib that wrote it."
+            )
+        return Header(_text(value["model"]), dict(value["config"]), _origin(value["origin"]))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise GenlibError(f"{path} has a damaged genlib header ({error}): copy or train it again.") from None
 
 
 def read_weights(path: Path, model: Model) -> None:
-    """Put a checkpoint's weights into ``model``, which must have exactly these names and shapes."""
+    """Put a checkpoint's weights into ``model``, which must have exactly these names, shapes and types."""
     own = model.state_dict()
     try:
         with safe_open(path, framework="pt") as file:
-            names = set(file.keys())
-            wrong = sorted(names ^ set(own)) or [
-                name for name in own if tuple(file.get_slice(name).get_shape()) != tuple(own[name].shape)
-            ]
-            if wrong:
-                raise GenlibError(f"The weights in {path} do not fit {model.name} with the config in its header: {wrong[0]!r} is missing, foreign or of another shape.")
-            model.load_state_dict({name: file.get_tensor(name) for name in own})
-    except (SafetensorError, OSError) as error:
-        raise GenlibError(f"{path} is not a whole safetensors file ({error}): copy or train it again.") from None
+            _check_fit(path, model, file)
+            weights = {name: file.get_tensor(name) for name in own}
+    except _UNREADABLE as error:
+        raise _broken(path, error) from None
+    wrong = [name for name, value in weights.items() if value.dtype != own[name].dtype]
+    if wrong:
+        raise _misfit(path, model, wrong[0])
+    model.load_state_dict(weights)
 
 
 def load(name: str | Path, device: str = "auto") -> Model:
@@ -125,21 +134,73 @@ def load(name: str | Path, device: str = "auto") -> Model:
     ``device``: "auto" takes CUDA, then MPS, then the CPU. Raises `GenlibError` for a name that is not there and for a
     file that is truncated, foreign or of another format.
     """
-    path = name if isinstance(name, Path) else find(name)
-    return load_file(path, device)
+    return load_file(_at(name) if isinstance(name, Path) else find(name), device)
 
 
 def load_file(path: Path, device: str = "auto") -> Model:
     """The model in a checkpoint file."""
     header = read_header(path)
     kind = catalogue.get(header.model)
-    model = kind.from_config(kind.validate_config(header.config))
+    config = kind.validate_config(header.config)
+    with torch.device("meta"):  # only shapes: a small file whose config asks for a giant model is refused for nothing
+        outline = kind.from_config(config)
+    try:
+        with safe_open(path, framework="pt") as file:
+            _check_fit(path, outline, file)
+    except _UNREADABLE as error:
+        raise _broken(path, error) from None
+    model = kind.from_config(config)
     read_weights(path, model)
     return model.to(pick_device(device)).eval()
 
 
+# what safetensors and the file system raise for a file that is cut short, is something else or cannot be read
+_UNREADABLE = (SafetensorError, OSError, ValueError, RuntimeError)
+
+
+def _broken(path: Path, error: Exception) -> GenlibError:
+    return GenlibError(f"{path} is not a whole safetensors file ({error}): copy or train it again.")
+
+
+def _misfit(path: Path, model: Model, name: str) -> GenlibError:
+    return GenlibError(
+        f"The weights in {path} do not fit {model.name} with the config in its header: "
+        f"{name!r} is missing, foreign, or of another shape or type; give the file that genlib wrote."
+    )
+
+
+def _check_fit(path: Path, model: Model, file: Any) -> None:
+    """Compare names and shapes without reading a weight."""
+    own = model.state_dict()
+    wrong = sorted(set(file.keys()) ^ set(own)) or [
+        name for name in own if tuple(file.get_slice(name).get_shape()) != tuple(own[name].shape)
+    ]
+    if wrong:
+        raise _misfit(path, model, wrong[0])
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} should be a text")
+    return value
+
+
+def _origin(value: dict[str, Any]) -> Origin:
+    """Checked: what a stranger's file says of itself ends up in pages and tables."""
+    origin = Origin(**value)
+    for name, kind in (("data", str), ("seed", int), ("step", int), ("images_seen", int), ("seconds", (int, float))):
+        if not isinstance(getattr(origin, name), kind):
+            raise TypeError(f"{name} = {getattr(origin, name)!r}")
+    texts = {"machine": origin.machine, "command": origin.command, **dict(origin.versions)}
+    if origin.preset is not None:
+        texts["preset"] = origin.preset
+    for text in texts.values():
+        _text(text)
+    return origin
+
+
 def pick_device(device: str = "auto") -> torch.device:
-    """"auto": CUDA, then MPS, then the CPU. A device that is not there is a `GenlibError`."""
+    """ "auto": CUDA, then MPS, then the CPU. A device that is not there is a `GenlibError`."""
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -152,9 +213,13 @@ def pick_device(device: str = "auto") -> torch.device:
 
 def save(path: Path, model: Model, weights: dict[str, torch.Tensor], origin: Origin) -> None:
     """Write a checkpoint atomically. ``weights`` is a state dict of ``model`` (its own, or averaged)."""
-    header = {"format": FORMAT, "model": model.name, "config": model.config.model_dump(mode="json"), "origin": vars(origin)}
-    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
-    files.replace(path, lambda temporary: save_file(tensors, temporary, {"genlib": json.dumps(header)}))
+    header = {
+        "format": FORMAT,
+        "model": model.name,
+        "config": model.config.model_dump(mode="json"),
+        "origin": vars(origin),
+    }
+    files.write_tensors(path, weights, {"genlib": json.dumps(header)})
 
 
 def card_path(name: str) -> Path:

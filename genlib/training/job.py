@@ -1,26 +1,34 @@
 """A training job as its own process, and the queue.
 
-``python -m genlib.training.job NAME`` waits for its turn, trains, and exits. There is no server that must stay alive: every queued job is a
-small process that looks at the run folders and goes ahead when fewer than ``$GENLIB_JOBS`` (default 1) jobs are before it. So a page
-reload, a crash of the app or a closed laptop never costs a run.
+``python -m genlib.training.job NAME`` waits for its turn, trains, and exits. There is no server that must stay alive:
+every queued job is a small process that looks at the run folders and goes ahead when fewer than ``$GENLIB_JOBS``
+(default 1) jobs are before it. So a page reload, a crash of the app or a closed laptop never costs a run.
+
+Several GPUs or machines: ``torchrun --standalone --nproc-per-node 2 -m genlib.training.job NAME`` (torchrun's own
+options name the machines). Such a job does not queue; its process 0 holds the lock and writes, the others only compute.
 """
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 
-from filelock import Timeout
-
 from genlib.errors import GenlibError
-from genlib.training.run import LIVE, Run, Status, all_runs
+from genlib.training import files
+from genlib.training.run import LIVE, Run, Status, all_runs, process_rank
 
 POLL = 0.5  # seconds between looks at the queue
+NICE = 10  # a job gives way to the app
 
 
 def slots() -> int:
     """How many jobs may train at once."""
-    return max(1, int(os.environ.get("GENLIB_JOBS", "1")))
+    given = os.environ.get("GENLIB_JOBS", "1")
+    if not given.isdigit():
+        raise GenlibError(f"GENLIB_JOBS={given!r} is not a number of jobs: set it to 1 or more.")
+    return max(1, int(given))
 
 
 def position(run: Run) -> int:
@@ -30,59 +38,94 @@ def position(run: Run) -> int:
     for other in all_runs():
         if other.name != run.name:
             status = other.status
-            ahead += status.state in LIVE and (status.state != "queued" or (status.queued_at, other.name) < (own, run.name))
+            ahead += status.state in LIVE and (
+                status.state != "queued" or (status.queued_at, other.name) < (own, run.name)
+            )
     return ahead
 
 
-def launch(run: Run, *, nice: int = 10) -> None:
+def launch(run: Run, *, nice: int = NICE) -> None:
     """Start, or resume, the run's job in the background, detached from this process.
 
     Raises `GenlibError` if the run is at work already.
     """
+    announce(run)
+    command = [sys.executable, "-m", "genlib.training.job", run.name, str(nice)]
+    environment = {**os.environ, **thread_environment(run.config.threads)}
+    try:
+        with run.log_file.open("ab") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
+            )
+    except OSError as error:
+        raise files.unwritable(run.log_file, error) from None
+    # Whoever started a process must hear of its end, or it stays in the process table.
+    threading.Thread(target=process.wait, name=f"end of {run.name}", daemon=True).start()
+
+
+def announce(run: Run) -> None:
+    """Say in the run's status that it is about to start. Raises `GenlibError` if the run is at work already."""
     if run.alive:
-        raise GenlibError(f"The run {run.name!r} is at work already: stop it first.")
+        time.sleep(0.05)  # somebody else who only asks this holds the lock for a moment
+        if run.alive:
+            raise GenlibError(f"The run {run.name!r} is at work already: stop it first.")
     run.clear_stop()
     status = run.written_status()
-    status.state, status.queued_at, status.error = "queued", time.time(), ""
+    status.state, status.queued_at, status.pid, status.error = "queued", time.time(), 0, ""
     run.write_status(status)
-    threads = str(run.config.threads)
-    # Two OpenMP programs on the same cores collapse when one spins while it waits; passive waits give the core away.
-    passive = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "GOMP_SPINCOUNT": "0", "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-    with run.log_file.open("ab") as log:
-        subprocess.Popen(
-            [sys.executable, "-m", "genlib.training.job", run.name, str(nice)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env={**os.environ, **passive},
-        )  # fmt: skip
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """What a job's process needs to know before it loads PyTorch.
+
+    Two OpenMP programs on the same cores collapse when one spins while it waits; passive waits give the core away.
+    """
+    count = str(threads)
+    passive = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "GOMP_SPINCOUNT": "0"}
+    return {**passive, "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
 
 
 def work(run: Run, *, wait: bool = True, progress: object = None) -> Status:
     """The job itself: take the lock, wait for a turn, train. Returns the last status; errors end up in it."""
-    try:
-        run.lock.acquire()
-    except Timeout:
-        raise GenlibError(f"The run {run.name!r} is at work already: stop it first.") from None
-    try:
-        status = run.written_status()
-        status.state, status.pid, status.heartbeat = "queued", os.getpid(), time.time()
-        status.queued_at = status.queued_at or time.time()
-        run.write_status(status)
+    rank = process_rank()
+    if rank:
+        return _train(run, None)  # a helper of process 0, which does all the rest
+    with run.hold():
         try:
-            while wait and position(run) >= slots():
-                if run.stop_requested:
-                    return _end(run, status, "stopped")
-                time.sleep(POLL)
-            status.state = "starting"
-            run.write_status(status)
-            from genlib.training.loop import start  # PyTorch is loaded only now
+            return _work(run, wait and rank is None, progress)
+        finally:
+            run.clear_stop()
 
-            return start(run, progress)  # type: ignore[arg-type]
-        except GenlibError as error:
-            return _end(run, status, "failed", str(error))
-        except Exception as error:
-            _end(run, status, "failed", f"The job broke off ({type(error).__name__}: {error}); its log is {run.log_file}.")
-            raise
-    finally:
-        run.lock.release()
+
+def _work(run: Run, wait: bool, progress: object) -> Status:
+    status = run.written_status()
+    if status.pid:
+        run.clear_stop()  # nobody announced this start: the request was for a job that was killed
+    status.state, status.pid, status.heartbeat, status.error = "queued", os.getpid(), time.time(), ""
+    status.queued_at = status.queued_at or time.time()
+    run.write_status(status)
+    try:
+        while wait and position(run) >= slots():
+            if run.stop_requested:
+                return _end(run, status, "stopped")
+            time.sleep(POLL)
+        status.state = "starting"
+        run.write_status(status)
+        return _train(run, progress)
+    except KeyboardInterrupt:  # before training, which ends its step first and saves
+        return _end(run, status, "stopped")
+    except GenlibError as error:
+        return _end(run, status, "failed", str(error))
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        _end(run, status, "failed", f"The job broke off ({what}); its log is {run.log_file}.")
+        raise
+
+
+def _train(run: Run, progress: object) -> Status:
+    from genlib.training.loop import start  # PyTorch is loaded only now
+
+    return start(run, progress)  # type: ignore[arg-type]
 
 
 def _end(run: Run, status: Status, state: str, error: str = "") -> Status:
@@ -91,7 +134,22 @@ def _end(run: Run, status: Status, state: str, error: str = "") -> Status:
     return status
 
 
-if __name__ == "__main__":
+def finish(run: Run, nice: int = NICE) -> int:
+    """Be the run's job in this process, at low priority, until it ends; returns the exit code."""
     if hasattr(os, "nice"):
-        os.nice(int(sys.argv[2]) if len(sys.argv) > 2 else 10)
-    raise SystemExit(0 if work(Run.open(sys.argv[1])).state in ("finished", "stopped") else 1)
+        os.nice(nice)
+    return 0 if work(run).state in ("finished", "stopped") else 1
+
+
+def main(arguments: list[str]) -> int:
+    """The process: NAME [NICE]. Returns the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job that is asked to end does so in order
+    try:
+        return finish(Run.open(arguments[0]), int(arguments[1]) if len(arguments) > 1 else NICE)
+    except GenlibError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,98 +1,50 @@
 """The one training loop: every family, in a job's process or in yours.
 
-The loop owns what is not the model's: batches and their order, averaged weights, gradient clipping, schedules, early stop, validation,
-sample sheets, saving and resuming. Everything that decides a weight depends on the step number and on saved state alone, so that a run
-that was killed and resumed ends bit for bit where an uninterrupted one ends.
+The loop owns what is not the model's: batches and their order, averaged weights, gradient clipping, schedules, early
+stop, validation, sample sheets, saving and resuming. Everything that decides a weight depends on the step number and on
+saved state alone, so that a run that was killed and resumed ends bit for bit where an uninterrupted one ends.
+
+Several processes (started by torchrun) each take their share of every batch and average their gradients. Process 0
+alone looks at the clock and at stop requests, validates and writes; the others follow its verdict before each step.
 """
 
+import copy
 import math
+import os
 import platform
 import signal
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 import genlib
 from genlib import data as datasets
 from genlib.errors import GenlibError
+from genlib.machine import machine
 from genlib.models import catalogue
 from genlib.models.contract import Model
-from genlib.training import checkpoint, files, state
-from genlib.training.run import Run, RunConfig, Status, fresh_name
+from genlib.training import checkpoint, devices, files, state
+from genlib.training.run import Run, RunConfig, Status
 from genlib.training.sheets import sheet_png
+from genlib.training.steps import StepOptimizers, average, learning_rate_factor, step_seed
+from genlib.training.validation import validate
 
 SAVE_EVERY = 30.0  # seconds between saved states
 BEAT_EVERY = 1.0  # seconds between heartbeats
-VALIDATION_IMAGES = 1000
 SHEET_IMAGES = 36
-EARLY_STEPS = (1, 5, 10, 20, 40, 70, 100, 150)  # sheets and validations of the first minutes, when most happens
+EARLY_STEPS = (5, 10, 20, 40, 70, 100, 150)  # sheets and validations of the first minutes, when most happens
+GO, SAVE, FINISH, STOP = range(4)  # what process 0 decides before a step; the largest verdict counts
 Progress = Callable[[Status], None]
 
 
 class Diverged(Exception):
-    """The loss is no longer a number."""
-
-
-class StepOptimizers:
-    """`genlib.models.contract.Optimizers` for this loop: backward, all-reduce over processes, clip, schedule, step."""
-
-    def __init__(self, optimizers: dict[str, torch.optim.Optimizer], fabric: Fabric, clip: float, generator: torch.Generator) -> None:
-        self.named = optimizers
-        self.generator = generator
-        self._fabric = fabric
-        self._clip = clip
-        self._base = {name: [group["lr"] for group in optimizer.param_groups] for name, optimizer in optimizers.items()}
-
-    def scale_learning_rate(self, factor: float) -> None:
-        """Set every learning rate to ``factor`` times the model's own."""
-        for name, optimizer in self.named.items():
-            for group, base in zip(optimizer.param_groups, self._base[name], strict=True):
-                group["lr"] = base * factor
-
-    def minimise(self, name: str, loss: Tensor) -> None:
-        optimizer = self.named[name]
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(loss.device.type, enabled=False):  # training_step runs under autocast; backward should not
-            self._fabric.backward(loss)
-        if self._fabric.world_size > 1:
-            for p in parameters:
-                if p.grad is not None:
-                    self._fabric.all_reduce(p.grad, reduce_op="mean")
-        if self._clip:
-            torch.nn.utils.clip_grad_norm_(parameters, self._clip)
-        optimizer.step()
-
-
-def bfloat16_in_hardware(device: torch.device) -> bool:
-    """Whether bfloat16 pays: CUDA from Ampere on, CPUs with matrix tiles (AMX)."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
-
-
-def average(decay: float) -> Callable[[Any, Any, Any], None]:
-    """Exponential moving average that forgets the first steps quickly: decay is at most (1 + t) / (10 + t) at step t."""
-
-    @torch.no_grad()
-    def update(kept: list[Tensor], current: list[Tensor], steps: Tensor | int) -> None:
-        t = float(steps)
-        weight = 1 - min(decay, (1 + t) / (10 + t))
-        for old, new in zip(kept, current, strict=True):
-            if old.is_floating_point():
-                old.lerp_(new, weight)
-            else:
-                old.copy_(new)
-
-    return update
+    """The loss, or a weight, is no longer a number."""
 
 
 class Loop:
@@ -102,29 +54,42 @@ class Loop:
     """
 
     def __init__(
-        self, model: Model, dataset: datasets.Dataset, options: RunConfig, run: Run | None = None, progress: Progress | None = None
+        self,
+        model: Model,
+        dataset: datasets.Dataset,
+        options: RunConfig,
+        run: Run | None = None,
+        progress: Progress | None = None,
     ) -> None:
         if model.config.shape != dataset.info.shape:
             raise GenlibError(
-                f"{model.name} is set up for images of shape {model.config.shape}, but {dataset.info.name} has {dataset.info.shape}: "
-                f"create the model with data={dataset.info.name!r}."
+                f"{model.name} is set up for images of shape {model.config.shape}, but {dataset.info.name} has "
+                f"{dataset.info.shape}: create the model with data={dataset.info.name!r}."
             )
+        if options.patience and model.family == "adversarial":
+            raise GenlibError(f"{model.name} has no loss that falls while it gets better: leave patience out.")
         self.options, self.run, self.progress = options, run, progress
-        self.device = checkpoint.pick_device(options.device)
         self.config = model.config
-        half = self.config.precision == "bf16" or (self.config.precision == "auto" and bfloat16_in_hardware(self.device))
-        self.fabric = Fabric(accelerator=self.device.type, precision="bf16-mixed" if half else "32-true", devices="auto" if self.device.type == "cuda" else 1)
-        self.fabric.launch()
-        torch.manual_seed(options.seed)
-        self.model = self.fabric.to_device(model)
-        self.average = AveragedModel(model, multi_avg_fn=average(self.config.ema_decay), use_buffers=True) if self.config.ema_decay else None
-        generator = torch.Generator(self.device).manual_seed(options.seed * 1009 + self.fabric.global_rank)
-        self.optimizers = StepOptimizers(model.optimizers(), self.fabric, self.config.gradient_clip, generator)
+        picked = checkpoint.pick_device(options.device)
+        self.fabric = devices.launch(picked, self.config.precision, self.config.batch_size)
+        self.device = self.fabric.device
+        self.chief = self.fabric.global_rank == 0
+        self.fabric.to_device(model)
+        self.model = model
+        self.average = (
+            AveragedModel(model, multi_avg_fn=average(self.config.ema_decay), use_buffers=True)
+            if self.config.ema_decay
+            else None
+        )
+        stream = torch.Generator(self.device)
+        self.optimizers = StepOptimizers(model.optimizers(), self.fabric, self.config.gradient_clip, stream)
         self.dataset = dataset
         static = getattr(self.config, "binarisation", None) == "static"
         self.images = (dataset.binary("train", "static") * 255).byte() if static else dataset.images("train")
         self.per_epoch = max(1, len(self.images) // self.config.batch_size)
-        self.total_steps = min(self.config.epochs * self.per_epoch, options.steps or self.config.epochs * self.per_epoch)
+        self.total_steps = self.config.epochs * self.per_epoch
+        if options.steps:
+            self.total_steps = min(self.total_steps, options.steps)
         self.status = Status(total_steps=self.total_steps)
         self.step = 0
         self.seconds = 0.0
@@ -132,9 +97,11 @@ class Loop:
         self._counted = 0
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
         self._best, self._waited = math.inf, 0
+        self._shown = -1
+        self._saved = 0.0
         self._speed: list[tuple[float, int]] = []
 
-    # --- what is trained on -----------------------------------------------------------------------------------------
+    # --- what is trained on -------------------------------------------------------------------------------------
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The images and labels of a step: a fixed shuffle for each epoch, each process its own share."""
@@ -147,11 +114,11 @@ class Loop:
         images = self.images[index].to(self.device).float() / 255
         return images, self.dataset.labels("train")[index].to(self.device)
 
-    # --- the loop ---------------------------------------------------------------------------------------------------
+    # --- the loop -----------------------------------------------------------------------------------------------
 
     def fit(self) -> Status:
         """Train until a limit, a stop request, a plateau or divergence; returns the last status."""
-        self.status.state, self.status.pid = "running", _pid()
+        self.status.state, self.status.pid = "running", os.getpid()
         try:
             with _interrupts() as interrupted:
                 reason = self._fit(interrupted)
@@ -162,82 +129,138 @@ class Loop:
         return self._end(reason)
 
     def _fit(self, interrupted: threading.Event) -> Any:
-        if self.step == 0:
-            self._show(0)
-        clock = saved = beat = time.monotonic()
-        while self.step < self.total_steps:
-            if interrupted.is_set() or (self.run is not None and self.run.stop_requested):
+        self._beat()
+        # The first loss should be on the screen before the first sheet: a copy keeps the untrained weights till then.
+        untrained = copy.deepcopy(self.model) if self.step == 0 and self.run is not None and self.chief else None
+        self._saved = beat = time.monotonic()
+        while True:
+            verdict = self._agree(self._verdict(interrupted))
+            if verdict == FINISH:
+                self._log()
+                self._show()
+            if verdict != GO:
                 self._save()
-                return "stopped"
-            self.model.train()
-            progress = self.step / self.total_steps
-            self.optimizers.scale_learning_rate(0.5 * (1 + math.cos(math.pi * progress)) if self.config.schedule == "cosine" else 1.0)
+            if verdict in (FINISH, STOP):
+                return "finished" if verdict == FINISH else "stopped"
+            started = time.monotonic()
+            self._step()
+            self.seconds += time.monotonic() - started  # validation, sheets and saving are not training time
+            if _logs(self.step) or self.step == self.total_steps:
+                self._log()
+            if untrained is not None:
+                self._sheet(untrained, 0)
+                untrained = None
+            if self.step in EARLY_STEPS or self.step % max(1, self.per_epoch // 4) == 0:
+                self._show()
+            if self.step <= 3 or time.monotonic() - beat >= BEAT_EVERY:
+                beat = time.monotonic()
+                self._beat()
+
+    def _verdict(self, interrupted: threading.Event) -> int:
+        """What this process wants before the next step."""
+        if interrupted.is_set():
+            return STOP
+        if not self.chief:
+            return GO
+        options = self.options
+        if self.run is not None and self.run.stop_requested:
+            return STOP
+        if self.step >= self.total_steps or (options.patience and self._waited >= options.patience):
+            return FINISH
+        if options.minutes and self.seconds >= 60 * options.minutes:
+            return FINISH
+        return SAVE if time.monotonic() - self._saved >= SAVE_EVERY else GO
+
+    def _agree(self, verdict: int) -> int:
+        """The largest verdict of all processes."""
+        if self.fabric.world_size == 1:
+            return verdict
+        wanted = torch.tensor(float(verdict), device=self.device)
+        return int(self.fabric.all_reduce(wanted, reduce_op=torch.distributed.ReduceOp.MAX))  # type: ignore[arg-type]
+
+    def _step(self) -> None:
+        """One training step, with everything that belongs to it."""
+        seed = step_seed(self.options.seed, self.step, self.fabric.global_rank)
+        self.optimizers.generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # for layers that draw from the process's own stream, as dropout does
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        self.optimizers.scale_learning_rate(learning_rate_factor(self.config.schedule, self.step / self.total_steps))
+        self.model.train()
+        try:
             with self.fabric.autocast():
                 terms = self.model.training_step(*self.batch(self.step), self.optimizers)
-            self.step += 1
-            if self.average is not None:
-                self.average.update_parameters(self.model)
-            for name, value in terms.items():
-                self._sums[name] = self._sums.get(name, torch.zeros((), device=self.device)) + value.detach()
-            self._counted += 1
-            now = time.monotonic()
-            self.seconds, clock = self.seconds + now - clock, now
-            logged = _logs(self.step) or self.step == self.total_steps
-            if logged:
-                self._log()
-            self._show(self.step)
-            clock = time.monotonic()  # validation and sheets are not training time
-            if now - beat >= BEAT_EVERY or self.step <= 3:
-                beat = now
-                self._beat()
-            if logged and clock - saved >= SAVE_EVERY:
-                self._save()
-                saved = clock = time.monotonic()
-            if self.options.minutes and self.seconds >= 60 * self.options.minutes:
-                self._log()
-                break
-            if self.options.patience and self._waited >= self.options.patience:
-                break
-        self._save()
-        return "finished"
+        except (RuntimeError, ValueError):
+            self._check_weights()  # what broke in the middle of a step may be weights that are no numbers any more
+            raise
+        self.step += 1
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        for name, value in terms.items():
+            self._sums[name] = self._sums.get(name, torch.zeros((), device=self.device)) + value.detach()
+        self._counted += 1
 
     def _log(self) -> None:
         """Write the mean of every term since the last logged step."""
         if not self._counted:
             return
-        terms = {name: float(value) / self._counted for name, value in self._sums.items()}
-        if not all(map(math.isfinite, terms.values())):
-            bad = next(name for name, value in terms.items() if not math.isfinite(value))
-            raise Diverged(f"Training diverged: {bad} is no longer a number at step {self.step}; lower the learning rate or clip the gradients.")
+        means = torch.stack(list(self._sums.values())) / self._counted
+        if self.fabric.world_size > 1:
+            means = self.fabric.all_reduce(means, reduce_op="mean")  # type: ignore[assignment]
+        terms = dict(zip(self._sums, means.tolist(), strict=True))
+        self._check_terms(terms)
         self._sums, self._counted = {}, 0
         self.status.terms = terms
         self._write("train", terms)
 
-    def _show(self, step: int) -> None:
-        """Validate and draw the sample sheet, often at first and then four times an epoch."""
-        if self.fabric.global_rank or not (step == 0 or step in EARLY_STEPS or step % max(1, self.per_epoch // 4) == 0 or step == self.total_steps):
+    def _show(self) -> None:
+        """Validate and draw the sample sheet, once for a step."""
+        if not self.chief or self._shown == self.step:
             return
+        self._shown = self.step
+        self._check_weights()
         model = self.averaged_model()
         model.eval()
         with torch.inference_mode():
-            if step:
-                terms = validate(model, self.dataset, self.config.batch_size, autocast=self.fabric.autocast)
-                self._write("validation", terms)
-                watched = terms[next(iter(terms))]
-                self._best, self._waited = (watched, 0) if watched < self._best else (self._best, self._waited + 1)
-            if self.run is not None:
-                sheet = sheet_png(model.sample(SHEET_IMAGES, seed=0))
-                files.write_bytes(self.run.path / "samples" / f"{step:07d}.png", sheet)
+            terms = validate(model, self.dataset, self.config.batch_size, autocast=self.fabric.autocast)
+        self._check_terms(terms)
+        self._write("validation", terms)
+        watched = terms[next(iter(terms))]
+        self._best, self._waited = (watched, 0) if watched < self._best else (self._best, self._waited + 1)
+        if self.run is not None:
+            self._sheet(model, self.step)
+
+    def _sheet(self, model: Model, step: int) -> None:
+        assert self.run is not None
+        model.eval()
+        with torch.inference_mode():
+            sheet = sheet_png(model.sample(SHEET_IMAGES, seed=0))
+        files.write_bytes(self.run.path / "samples" / f"{step:07d}.png", sheet)
 
     def averaged_model(self) -> Model:
         """The model whose weights are kept: averaged, where the config says so."""
         return self.average.module if self.average is not None else self.model  # type: ignore[return-value]
 
-    # --- telling the world ------------------------------------------------------------------------------------------
+    def _check_terms(self, terms: dict[str, float]) -> None:
+        bad = [name for name, value in terms.items() if not math.isfinite(value)]
+        if bad:
+            raise self._diverged(f"{bad[0]} is no longer a number")
+
+    def _check_weights(self) -> None:
+        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
+            raise self._diverged("the weights are no longer numbers")
+
+    def _diverged(self, what: str) -> Diverged:
+        return Diverged(
+            f"Training diverged: {what} at step {self.step}; lower the learning rate or clip the gradients."
+        )
+
+    # --- telling the world --------------------------------------------------------------------------------------
 
     def _write(self, split: str, terms: dict[str, float]) -> None:
-        row = {"step": self.step, "epoch": round(self.step / self.per_epoch, 4), "seconds": round(self.seconds, 2), "split": split, **terms}
-        if self.run is not None and self.fabric.global_rank == 0:
+        epoch = round(self.step / self.per_epoch, 4)
+        row = {"step": self.step, "epoch": epoch, "seconds": round(self.seconds, 2), "split": split, **terms}
+        if self.run is not None and self.chief:
             self.run.append_metrics(row)
 
     def _beat(self) -> None:
@@ -246,13 +269,15 @@ class Loop:
         status.epoch = self.step / self.per_epoch
         self._speed = [*self._speed[-30:], (self.seconds, self.step)]
         (t0, s0), (t1, s1) = self._speed[0], self._speed[-1]
-        rate = (s1 - s0) / (t1 - t0) if t1 > t0 else self.step / max(self.seconds, 1e-9)
+        rate = (s1 - s0) / (t1 - t0) if t1 > t0 else 0.0
         status.images_per_second = rate * self.config.batch_size
         left = (self.total_steps - self.step) / rate if rate else None
         if self.options.minutes and left is not None:
-            left = min(left, 60 * self.options.minutes - self.seconds)
+            left = min(left, max(0.0, 60 * self.options.minutes - self.seconds))
         status.seconds_left = left
-        if self.run is not None and self.fabric.global_rank == 0:
+        if not self.chief:
+            return
+        if self.run is not None:
             self.run.write_status(status)
         if self.progress is not None:
             self.progress(status)
@@ -265,54 +290,54 @@ class Loop:
             self.status.error = error or str(full)
         return self.status
 
-    # --- saving and resuming ----------------------------------------------------------------------------------------
+    # --- saving and resuming ------------------------------------------------------------------------------------
 
     def origin(self) -> checkpoint.Origin:
         """Where the weights come from, for the checkpoint's metadata."""
         return checkpoint.Origin(
-            data=self.dataset.info.name, seed=self.options.seed, preset=self.options.preset, step=self.step,
-            images_seen=self.step * self.config.batch_size, seconds=round(self.seconds, 1), machine=machine(), command=self.options.command,
-            versions={"genlib": genlib.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        )  # fmt: skip
+            data=self.dataset.info.name,
+            seed=self.options.seed,
+            preset=self.options.preset,
+            step=self.step,
+            images_seen=self.step * self.config.batch_size,
+            seconds=round(self.seconds, 1),
+            machine=machine(),
+            command=self.options.command,
+            versions={
+                "genlib": genlib.__version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            },
+        )
 
     def _save(self) -> None:
-        if self.run is None or self.fabric.global_rank:
+        if self.run is None or not self.chief:
             return
-        counters = {"step": self.step, "seconds": self.seconds, "best": self._best, "waited": self._waited, "counted": self._counted}
+        self._check_weights()  # the last good state is worth more than the newest
+        counters = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self._best,
+            "waited": self._waited,
+            "counted": self._counted,
+        }
         state.save(self.run.state_file, self.model, self.average, self.optimizers, self._sums, counters)
         checkpoint.save(self.run.checkpoint, self.model, self.averaged_model().state_dict(), self.origin())
+        self._saved = time.monotonic()
 
     def resume(self) -> None:
         """Go back to the run's saved state; a run that was killed before its first save starts anew."""
         assert self.run is not None
         if not self.run.state_file.exists():
-            self.run.rewind(-1)
+            if self.chief:
+                self.run.rewind(-1)
             return
         counters, self._sums = state.load(self.run.state_file, self.model, self.average, self.optimizers, self.device)
-        self.step, self._counted, self._waited = int(counters["step"]), int(counters["counted"]), int(counters["waited"])
+        self.step, self._counted, self._waited = (int(counters[key]) for key in ("step", "counted", "waited"))
         self.seconds, self._best = counters["seconds"], counters["best"]
-        self.run.rewind(self.step)
-
-
-def validate(
-    model: Model, dataset: datasets.Dataset, batch_size: int, *, limit: int = VALIDATION_IMAGES, autocast: Callable[[], Any] | None = None
-) -> dict[str, float]:
-    """Mean of the model's validation terms over the first images of the validation split, with fixed randomness."""
-    generator = model.generator(0)
-    sums: dict[str, float] = defaultdict(float)
-    n = min(limit, dataset.size("validation"))
-    for start in range(0, n, batch_size):
-        rows = slice(start, min(start + batch_size, n))
-        images = dataset.batch("validation", rows).to(model.device)
-        labels = dataset.labels("validation")[rows].to(model.device)
-        if autocast is None:
-            terms = model.validation_step(images, labels, generator)
-        else:
-            with autocast():
-                terms = model.validation_step(images, labels, generator)
-        for name, value in terms.items():
-            sums[name] += float(value) * len(images)
-    return {name: value / n for name, value in sums.items()}
+        if self.chief:
+            self.run.rewind(self.step)
+            self._shown = max((row["step"] for row in self.run.metrics() if row["split"] == "validation"), default=-1)
 
 
 def start(run: Run, progress: Progress | None = None) -> Status:
@@ -324,33 +349,45 @@ def start(run: Run, progress: Progress | None = None) -> Status:
     loop = Loop(model, datasets.load(options.data), options, run, progress)
     loop.status.queued_at = run.written_status().queued_at
     loop.resume()
-    run.clear_stop()
     return loop.fit()
 
 
 def fit(
-    model: Model, data: str = "mnist", minutes: float = 0.0, *, steps: int = 0, seed: int = 0, run: str | None = None,
+    model: Model,
+    data: str = "mnist",
+    minutes: float = 0.0,
+    *,
+    steps: int = 0,
+    seed: int = 0,
+    run: str | None = None,
     progress: bool = True,
-) -> Status:  # fmt: skip
-    """Train ``model`` in this process, on the device it would be given by "auto", with a progress bar; the averaged weights are put into
-    ``model`` at the end.
+) -> Status:
+    """Train ``model`` in this process, on the device it would be given by "auto", with a progress bar; the averaged
+    weights are put into ``model`` at the end.
 
-    ``minutes`` and ``steps`` bound the training besides the config's epochs (0: no limit). With ``run`` a run folder of that name is
-    written. Returns the last `Status`. Ctrl-C stops cleanly. Raises `GenlibError` for data of another shape or a taken run name.
+    ``minutes`` and ``steps`` bound the training besides the config's epochs (0: no limit). With ``run`` a run folder of
+    that name is written. Returns the last `Status`. Ctrl-C stops cleanly. Raises `GenlibError` for data of another
+    shape or a taken run name.
     """
     from genlib.training.progress import progress_bar
 
     options = RunConfig(
-        model=model.name, config=model.config.model_dump(mode="json"), data=data, seed=seed, minutes=minutes, steps=steps,
-        threads=torch.get_num_threads(), command=f"genlib.fit({model.name!r}, data={data!r}, minutes={minutes}, steps={steps})",
-    )  # fmt: skip
-    folder = Run.create(run, options) if run else None
-    with progress_bar(enabled=progress) as report:
-        loop = Loop(model, datasets.load(data), options, folder, report)
-        if folder is None:
+        model=model.name,
+        config=model.config.model_dump(mode="json"),
+        data=data,
+        seed=seed,
+        minutes=minutes,
+        steps=steps,
+        threads=torch.get_num_threads(),
+        command=f"genlib.fit({model.name!r}, data={data!r}, minutes={minutes}, steps={steps})",
+    )
+    with progress_bar(enabled=progress) as report, torch.random.fork_rng(devices=[]):
+        loop = Loop(model, datasets.load(data), options, None, report)
+        if run is None or not loop.chief:
             status = loop.fit()
         else:
-            with folder.lock:
+            loop.run = Run.create(run, options)
+            with loop.run.hold():
                 status = loop.fit()
     if status.state in ("failed", "diverged"):
         raise GenlibError(status.error)
@@ -359,28 +396,8 @@ def fit(
     return status
 
 
-def machine() -> str:
-    """This machine in a few words, for cards: processor, cores, accelerator."""
-    import os
-
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo") as file:
-            name = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), name)
-    except OSError:
-        pass  # not Linux: the platform's own name will do
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{name}, {os.cpu_count()} cores{gpu}"
-
-
 def _logs(step: int) -> bool:
     return step <= 100 or (step <= 2000 and step % 5 == 0) or step % 25 == 0
-
-
-def _pid() -> int:
-    import os
-
-    return os.getpid()
 
 
 @contextmanager
@@ -390,9 +407,19 @@ def _interrupts() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield event  # signals belong to the main thread
         return
-    old = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    old: dict[int, Any] = {}
+
+    def restore() -> None:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+    def note(*_: Any) -> None:
+        event.set()
+        restore()  # whoever asks twice is in a hurry
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        old[number] = signal.signal(number, note)
     try:
         yield event
     finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+        restore()

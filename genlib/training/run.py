@@ -15,7 +15,10 @@ No import of PyTorch here: a job that waits in the queue, and the page that list
 import json
 import os
 import re
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -30,6 +33,8 @@ State = Literal["queued", "starting", "running", "finished", "stopped", "diverge
 LIVE: tuple[State, ...] = ("queued", "starting", "running")
 assert set(LIVE) < set(get_args(State))
 
+LAUNCH_GRACE = 20.0  # seconds a launched process may take, on a busy machine, until it holds the run's lock
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -39,17 +44,32 @@ def runs_folder() -> Path:
     return Path(given) if given else Path(platformdirs.user_data_dir("genlib", appauthor=False)) / "runs"
 
 
+def shipped_folder() -> Path:
+    """The folder of checkpoints that ship with the project (``$GENLIB_CHECKPOINTS`` overrides it)."""
+    given = os.environ.get("GENLIB_CHECKPOINTS")
+    return Path(given) if given else Path(__file__).resolve().parents[2] / "checkpoints"
+
+
+def process_rank() -> int | None:
+    """This process's number among those that torchrun started; None if it was not torchrun."""
+    return int(os.environ["RANK"]) if "TORCHELASTIC_RUN_ID" in os.environ else None
+
+
 def check_name(name: str) -> str:
     """A run's name is a plain file name; anything else is a `GenlibError`."""
     if not _NAME.fullmatch(name):
-        raise GenlibError(f"{name!r} cannot be a run's name: use lower-case letters, digits, '-', '_' and '.', at most 64, a letter or digit first.")
+        raise GenlibError(
+            f"{name!r} cannot be a run's name: use at most 64 lower-case letters, digits, '-', '_' and '.', "
+            "a letter or digit first."
+        )
     return name
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What was asked for. ``minutes``, ``steps``: stop after that much (0: no limit). ``patience``: stop after that many
-    validations without improvement (0: never). ``threads``: CPU threads of the job; a resume uses the same number."""
+    """What was asked for. ``minutes``, ``steps``: stop after that much (0: no limit). ``patience``: stop after that
+    many validations without improvement (0: never). ``threads``: CPU threads of the job; a resume uses the same
+    number."""
 
     model: str
     config: dict[str, Any]
@@ -100,6 +120,9 @@ class Run:
         path = runs_folder() / check_name(name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise files.unwritable(path.parent, error) from None
+        try:
             path.mkdir()
             (path / "samples").mkdir()
         except FileExistsError:
@@ -107,8 +130,12 @@ class Run:
         except OSError as error:
             raise files.unwritable(path, error) from None
         run = cls(path)
-        files.write_json(path / "config.json", asdict(config))
-        run.write_status(Status(queued_at=time.time()))
+        try:
+            files.write_json(path / "config.json", asdict(config))
+            run.write_status(Status(queued_at=time.time()))
+        except GenlibError:
+            shutil.rmtree(path, ignore_errors=True)  # half a run folder would hold the name for ever
+            raise
         return run
 
     @classmethod
@@ -126,25 +153,47 @@ class Run:
         try:
             return RunConfig(**value)
         except TypeError:
-            raise GenlibError(f"{self.path / 'config.json'} is not a run's config: delete the folder and start the run again.") from None
+            raise GenlibError(
+                f"{self.path / 'config.json'} is not a run's config: delete the folder and start the run again."
+            ) from None
 
     @property
     def alive(self) -> bool:
         """Whether a process is at work on this run (it holds the lock, whatever its status file says)."""
         if self.lock.is_locked:
             return True
-        probe = FileLock(self.path / "lock", timeout=0)
+        for last_try in (False, True):
+            try:
+                with FileLock(self.path / "lock", timeout=0):
+                    return False
+            except Timeout:
+                if last_try:
+                    return True
+                time.sleep(0.002)  # another look at the same moment holds the lock too, but not for long
+            except OSError:
+                return False  # the folder is gone, or nobody can write to it: no job is at work there
+        return True
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the run's lock: the block is at work on the run, and nobody else is. Else a `GenlibError`."""
         try:
-            with probe:
-                return False
+            self.lock.acquire(timeout=2)  # somebody who only asks whether the run is alive holds it for a moment
         except Timeout:
-            return True
+            raise GenlibError(f"The run {self.name!r} is at work already: stop it first.") from None
+        except OSError as error:
+            raise files.unwritable(self.path, error) from None
+        try:
+            yield
+        finally:
+            self.lock.release()
 
     @property
     def status(self) -> Status:
         """The status as it really is: a live state without a process is `interrupted`."""
         status = self.written_status()
-        if status.state in LIVE and time.time() - status.queued_at > 3 and not self.alive:
+        starting = status.pid == 0 and time.time() - status.queued_at < LAUNCH_GRACE
+        if status.state in LIVE and not starting and not self.alive:
             status.state = "interrupted"
         return status
 
@@ -172,7 +221,10 @@ class Run:
 
     def request_stop(self) -> None:
         """Ask the job to save and stop; it does so within a step."""
-        (self.path / "stop").touch()
+        try:
+            (self.path / "stop").touch()
+        except OSError as error:
+            raise files.unwritable(self.path / "stop", error) from None
 
     @property
     def stop_requested(self) -> bool:
@@ -181,14 +233,33 @@ class Run:
     def clear_stop(self) -> None:
         (self.path / "stop").unlink(missing_ok=True)
 
-    def metrics(self) -> list[dict[str, Any]]:
-        """All complete lines of metrics.jsonl, oldest first; a half-written last line is left out."""
+    def remove(self) -> None:
+        """Delete the folder with all that was trained. A live run is a `GenlibError`: it must be stopped first."""
+        refusal = GenlibError(f"The run {self.name!r} is at work: stop it before you remove it.")
+        if self.status.state in LIVE:  # a job that is just starting may not hold the lock yet
+            raise refusal
         try:
-            text = (self.path / "metrics.jsonl").read_text()
-        except FileNotFoundError:
+            with self.lock:
+                (self.path / "config.json").unlink(missing_ok=True)  # from now on nobody takes the folder for a run
+                shutil.rmtree(self.path)
+        except Timeout:
+            raise refusal from None
+        except OSError as error:
+            raise GenlibError(f"The run {self.name!r} cannot be removed ({error.strerror or error}).") from None
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All whole lines of metrics.jsonl, oldest first; one that a kill or a full disk cut short is left out."""
+        try:
+            text = (self.path / "metrics.jsonl").read_text(errors="replace")
+        except OSError:
             return []
-        lines = text.split("\n")[:-1]
-        return [json.loads(line) for line in lines]
+        rows = []
+        for line in text.split("\n")[:-1]:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                continue
+        return [row for row in rows if isinstance(row, dict) and "step" in row and "split" in row]
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         path = self.path / "metrics.jsonl"
@@ -199,7 +270,9 @@ class Run:
             raise files.unwritable(path, error) from None
 
     def rewind(self, step: int) -> None:
-        """Drop metrics and samples past ``step``: a resumed run writes them again."""
+        """Drop metrics and samples past ``step``, which a resumed run writes again, and what a kill left unfinished."""
+        files.sweep(self.path)
+        files.sweep(self.path / "samples")
         rows = [row for row in self.metrics() if row["step"] <= step]
         files.write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
         for at, path in self.samples():
@@ -216,8 +289,13 @@ def all_runs() -> list[Run]:
     folder = runs_folder()
     if not folder.is_dir():
         return []
-    paths = [path for path in folder.iterdir() if (path / "config.json").is_file()]
-    return [Run(path) for path in sorted(paths, key=lambda path: (path / "config.json").stat().st_mtime, reverse=True)]
+    found = []
+    for path in folder.iterdir():
+        try:
+            found.append(((path / "config.json").stat().st_mtime, path))
+        except OSError:
+            continue  # something else lies there, or the run is just being removed
+    return [Run(path) for _, path in sorted(found, reverse=True)]
 
 
 def fresh_name(model: str) -> str:

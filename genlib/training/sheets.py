@@ -8,7 +8,9 @@ from torch import Tensor
 
 
 def sheet_png(images: Tensor, columns: int | None = None) -> bytes:
-    """Images [N, C, H, W] in [0, 1] -> one PNG, tiles edge to edge in rows of ``columns`` (default: as square as can be)."""
+    """Images [N, C, H, W] in [0, 1] -> one PNG, tiles edge to edge in rows of ``columns`` (default: as square as can
+    be).
+    """
     n, c, h, w = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)

@@ -1,7 +1,9 @@
-"""The Completion page's controls: its settings, and the picture with its mask. What it shows is in `genlib.ui.completion_view`.
+"""The Completion page's controls: its settings, and the picture with its mask. What it shows is in
+`genlib.ui.completion_view`.
 
-The visitor's picture lives in the canvas. `Start` is what the canvas begins from; when a link, another test image or a preset mask
-asks for something else, a new `Start` is made, and otherwise the canvas goes on from what the visitor has drawn.
+The visitor's picture lives in the canvas. `Start` is what the canvas begins from; when a link, another test image or
+a preset mask asks for something else, a new `Start` is made, and otherwise the canvas goes on from what the visitor
+has drawn.
 """
 
 import secrets
@@ -54,14 +56,17 @@ class Start:
 
 
 class Work(NamedTuple):
-    """The visitor's picture, uint8 [H, W] or [H, W, 3], and ``known``, bool [H, W]. ``given``: it is the test image as it is."""
+    """The visitor's picture, uint8 [H, W] or [H, W, 3], and ``known``, bool [H, W].
+
+    ``given``: it is the test image as it is.
+    """
 
     picture: np.ndarray
     known: np.ndarray
     given: bool
 
 
-# -- settings -----------------------------------------------------------------------------------------------------------------
+# -- settings --------------------------------------------------------------------------------------
 
 
 def settings() -> Settings:
@@ -109,7 +114,7 @@ def _new_seed() -> None:
     st.session_state["seed"] = secrets.randbelow(10_000)
 
 
-# -- the picture and its mask -------------------------------------------------------------------------------------------------
+# -- the picture and its mask ----------------------------------------------------------------------
 
 
 def work(s: Settings, presets: Any, place: Any) -> Work:
@@ -135,7 +140,7 @@ def work(s: Settings, presets: Any, place: Any) -> Work:
     state["completion-now"] = (picture, known)
     if s.source == DRAW:
         state["completion-kept-drawing"] = picture
-    name = _mask_name(known)
+    name = mask_name(known)
     state["completion-preset"] = name
     with presets:
         st.markdown("**Hide**", width="content")
@@ -164,7 +169,8 @@ def _given(s: Settings) -> tuple[tuple, np.ndarray]:
         image = datasets.load(s.data).images("test")[s.index]
         if tuple(image.shape) != s.shape:
             raise GenlibError(
-                f"{s.checkpoint} works on images of {s.shape}, but {s.data} has {tuple(image.shape)}: choose another model, upload or draw a picture."
+                f"{s.checkpoint} works on images of {s.shape}, but {s.data} has {tuple(image.shape)}: "
+                "choose another model, upload or draw a picture."
             )
         return ("digit", s.data, s.index), _squeeze(image.movedim(0, -1).numpy())
     if s.source == UPLOAD:
@@ -220,7 +226,7 @@ def _start(s: Settings, origin: tuple, given: np.ndarray) -> Start:
     return Start(origin, given, known, revision)
 
 
-def _mask_name(known: np.ndarray) -> str | None:
+def mask_name(known: np.ndarray) -> str | None:
     """The named occlusion that hides exactly this, if there is one."""
     return next(
         (name for name in occlusions.NAMES if np.array_equal(occlusions.occlusion(name, *known.shape).numpy(), known)),

@@ -1,28 +1,32 @@
-"""What the Completion page says at its end: what to notice, what to try, the maths, and the code of the current view."""
+"""What the Completion page says at its end: what to notice, what to try, the maths, the code of the current view."""
 
 import base64
 import zlib
 
 import numpy as np
 
-from genlib.data import occlusions
-from genlib.ui.completion import Settings
+from genlib.ui.completion import Settings, Work, mask_name
 
 NOTICE = """
-* **One question, many answers.** With the lower half hidden, one upper half becomes a 3, a 5 or an 8. The average of the completions is the
-  blur that a model would give that had to choose *one* picture.
-* **The entropy map lights up where a stroke must be decided**: at edges, at ends, where two digits part ways. Inside a stroke and in the empty
-  border the model is certain. Once the first pixels of a stroke are drawn, the rest follows.
-* **Raster order is blind to what comes later.** Hide the *upper* half: what you see of the digit plays no part, and the join is broken. The
-  model is not weak; it was never shown those pixels. Only the order in which it draws decides what it can use.
-* The plain PixelCNN has a second blindness: its stack of masked 3 x 3 kernels leaves a wedge above and to the right of each pixel that no path
-  reaches, although raster order would allow it.
+* **One question, many answers.** With the lower half hidden, one upper half becomes a 3, a 5 or an 8. The average
+  of the completions is the blur that a model would give that had to choose *one* picture.
+* **The entropy map lights up where a stroke must be decided**: at edges, at ends, where two digits part ways.
+  Inside a stroke and in the empty border the model is certain. Once the first pixels of a stroke are drawn, the
+  rest follows.
+* **Raster order is blind to what comes later.** Hide the *upper* half: what you see of the digit plays no part, and
+  the join is broken. The model is not weak; it was never shown those pixels. Only the order in which it draws
+  decides what it can use.
+* The plain PixelCNN has a second blindness: its stack of masked 3 x 3 kernels leaves a wedge above and to the right
+  of each pixel that no path reaches, although raster order would allow it.
 """
 
 ATTEMPT = """
-* Press **upper half**, then **lower half**. Then hide the **left half**: each row looks at the known pixels of the rows *above* only.
-* Reveal a single pixel in the hidden half with the *Reveal* tool, right below a stroke: only what comes after it changes, for the same seed.
-* Turn the **temperature** to 0: all completions are the same, the likeliest pixel at each place, and often no good digit. At 1.5 the strokes fray.
+* Press **upper half**, then **lower half**. Then hide the **left half**: each row looks at the known pixels of the
+  rows *above* only.
+* Reveal a single pixel in the hidden half with the *Reveal* tool, right below a stroke: only what comes after it
+  changes, for the same seed.
+* Turn the **temperature** to 0: all completions are the same, the likeliest pixel at each place, and often no good
+  digit. At 1.5 the strokes fray.
 * Choose **Draw** and invent half a digit, or half of something that is no digit.
 * Click a pixel on the entropy map at the tip of a stroke, then the ones below it.
 """
@@ -32,67 +36,72 @@ Every image is a chain of pixels in raster order, rows from the top, each from l
 
 $$p(x) = \prod_{i=1}^{HW} p(x_i \mid x_1, \dots, x_{i-1})$$
 
-To complete a picture, walk along the chain: keep $x_i$ where it is known, and draw $x_i \sim p(x_i \mid x_{<i})$ where it is hidden. That is an exact
-sample of $p(\text{hidden} \mid \text{known})$ **only if all known pixels come first**. A known pixel $x_k$ with $k > i$ should change the draw by Bayes' rule,
+To complete a picture, walk along the chain: keep $x_i$ where it is known, and draw $x_i \sim p(x_i \mid x_{<i})$
+where it is hidden. That is an exact sample of $p(\text{hidden} \mid \text{known})$ **only if all known pixels come
+first**. A known pixel $x_k$ with $k > i$ should change the draw by Bayes' rule,
 
 $$p(x_i \mid x_{<i}, x_k) \propto p(x_i \mid x_{<i}) \, p(x_k \mid x_{\le i}),$$
 
-but the second factor is a sum over everything between $i$ and $k$, which no single pass computes; so it is left out.
+but the second factor is a sum over everything between $i$ and $k$, which no single pass computes; so it is left
+out.
 
-The entropy of a pixel, in bits, is $H_i = -\sum_v p(x_i = v \mid x_{<i}) \log_2 p(x_i = v \mid x_{<i})$: at most 1 for ink or no ink. At temperature $T$ the value is drawn
-from $p(x_i = v \mid x_{<i})^{1/T}$, made to sum to one.
+The entropy of a pixel, in bits, is $H_i = -\sum_v p(x_i = v \mid x_{<i}) \log_2 p(x_i = v \mid x_{<i})$: at most 1
+for ink or no ink. At temperature $T$ the value is drawn from $p(x_i = v \mid x_{<i})^{1/T}$, made to sum to one.
 """
 
 
-def code(s: Settings, picture: np.ndarray, known: np.ndarray, given: bool, look: str, pixel: tuple[int, int]) -> str:
-    """The lines that give the current view. ``given``: the picture is the test image as it is."""
+def code(s: Settings, work: Work, look: str, pixel: tuple[int, int]) -> str:
+    """The lines that give the current view: ``look`` names the picture whose distributions are shown, at ``pixel``."""
     channels, height, width = s.shape
-    uses_zlib = not given and picture.any()
-    name = next(
-        (n for n in occlusions.NAMES if np.array_equal(occlusions.occlusion(n, height, width).numpy(), known)), None
-    )
-    imports = ["import genlib"]
-    if uses_zlib or name is None:
-        imports += ["import base64", "import numpy as np", "import torch"]
-    elif not given:
-        imports.append("import torch")
-    if uses_zlib:
-        imports.append("import zlib")
-    imports = sorted(imports)
-    if name is not None:
-        imports.append("from genlib.data.occlusions import occlusion")
-    if given:
-        imports.append("from genlib.data import load")
-        picture_lines = [
-            f'images = load("{s.data}").batch("test", slice({s.index}, {s.index + 1}))  # [1, {channels}, {height}, {width}] in [0, 1]'
-        ]
-    elif uses_zlib:
-        text = base64.b64encode(zlib.compress(picture.tobytes(), 9)).decode()
-        picture_lines = [
-            f'pixels = np.frombuffer(zlib.decompress(base64.b64decode("{text}")), np.uint8)',
-            f"images = torch.tensor(pixels / 255, dtype=torch.float32).reshape(1, {height}, {width}, {channels}).movedim(-1, 1)",
-        ]
-    else:
-        picture_lines = [f"images = torch.zeros(1, {channels}, {height}, {width})"]
-    if name is not None:
-        mask_line = f'known = occlusion("{name}", {height}, {width})  # bool [{height}, {width}], False where hidden'
-    else:
-        text = base64.b64encode(np.packbits(known).tobytes()).decode()
-        mask_line = f'known = torch.from_numpy(np.unpackbits(np.frombuffer(base64.b64decode("{text}"), np.uint8), count={known.size}).reshape({height}, {width}) > 0)'
+    imports, picture = _picture(s, work)
+    more, mask = _mask(work.known)
     place = "images" if look == "original" else f"completions[:, {int(look.split()[-1]) - 1}]"
     row, column = pixel
+    modules = sorted({line for line in imports + more if line.startswith("import ")} | {"import genlib"})
+    names = sorted({line for line in imports + more if line.startswith("from ")})
     return "\n".join(
         [
-            *imports,
+            *modules,
+            *names,
             "",
             f'model = genlib.load("{s.checkpoint}")',
-            *picture_lines,
-            mask_line,
-            f"completions = model.complete(images, known, {s.n}, seed={s.seed}, temperature={s.temperature:g})  # [1, {s.n}, {channels}, {height}, {width}]",
-            "average = completions.mean(1)",
+            *picture,
+            *mask,
+            f"completions = model.complete(images, known, {s.n}, seed={s.seed}, temperature={s.temperature:g})",
+            f"average = completions.mean(1)  # of [1, {s.n}, {channels}, {height}, {width}]",
             "",
             f"p = model.pixel_distribution({place})  # [1, {channels}, levels, {height}, {width}]",
-            "entropy = -(p * p.clamp(min=1e-30).log2()).sum((1, 2))  # bits, [1, H, W]",
+            "entropy = -(p * p.clamp(min=1e-30).log2()).sum((1, 2))  # bits, [1, height, width]",
             f"print(p[0, :, :, {row}, {column}])  # the distribution at row {row}, column {column}",
         ]
     )
+
+
+def _picture(s: Settings, work: Work) -> tuple[list[str], list[str]]:
+    """Imports and lines that make ``images``."""
+    channels, height, width = s.shape
+    if work.given:
+        load = f'images = load("{s.data}").batch("test", slice({s.index}, {s.index + 1}))'
+        return ["from genlib.data import load"], [f"{load}  # [1, {channels}, {height}, {width}] in [0, 1]"]
+    if not work.picture.any():
+        return ["import torch"], [f"images = torch.zeros(1, {channels}, {height}, {width})"]
+    packed = base64.b64encode(zlib.compress(work.picture.tobytes(), 9)).decode()
+    return ["import base64", "import torch", "import zlib"], [
+        f'pixels = bytearray(zlib.decompress(base64.b64decode("{packed}")))',
+        f"images = torch.frombuffer(pixels, dtype=torch.uint8).reshape(1, {height}, {width}, {channels})",
+        "images = images.movedim(-1, 1).float() / 255",
+    ]
+
+
+def _mask(known: np.ndarray) -> tuple[list[str], list[str]]:
+    """Imports and lines that make ``known``."""
+    height, width = known.shape
+    name = mask_name(known)
+    if name is not None:
+        line = f'known = occlusion("{name}", {height}, {width})  # bool, False where hidden'
+        return ["from genlib.data.occlusions import occlusion"], [line]
+    packed = base64.b64encode(np.packbits(known).tobytes()).decode()
+    return ["import base64", "import numpy as np", "import torch"], [
+        f'bits = np.unpackbits(np.frombuffer(base64.b64decode("{packed}"), np.uint8), count={known.size})',
+        f"known = torch.from_numpy(bits).reshape({height}, {width}) > 0  # False where hidden",
+    ]

@@ -1,4 +1,4 @@
-"""What the Completion page shows: the completions while they are drawn, what raster order can see, and the view inside the model."""
+"""What the Completion page shows: completions while they are drawn, what raster order sees, a view inside the model."""
 
 import re
 import time
@@ -25,7 +25,8 @@ BLINK = 0.07  # seconds between two looks at pictures that are being drawn
 _STYLE = """<style>
 .st-key-completion-sheet img {max-height: 46vh; object-fit: contain; object-position: left top; border-radius: 0;}
 .genlib-legend {display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; font-size: .95rem;}
-.genlib-legend i {display: inline-block; width: .95em; height: .95em; margin-right: .4em; border-radius: 3px; vertical-align: -.1em; border: 1px solid #8888;}
+.genlib-legend i {display: inline-block; width: .95em; height: .95em; margin-right: .4em; vertical-align: -.1em;
+  border-radius: 3px; border: 1px solid #8888;}
 .genlib-scale {height: .9rem; border-radius: 4px; border: 1px solid #8888;}
 .genlib-ends {display: flex; justify-content: space-between; font-size: .95rem;}
 </style>"""
@@ -33,7 +34,7 @@ _STYLE = """<style>
 
 @dataclass(frozen=True, eq=False)
 class Completions:
-    """``pictures`` [n, C, H, W]; ``coded`` [C, H, W] is the whole picture as the model reads it; ``seconds`` it took to draw them."""
+    """``pictures`` [n, C, H, W], drawn in ``seconds``; ``coded`` [C, H, W] is the whole picture as the model reads it."""
 
     pictures: Tensor
     coded: Tensor
@@ -51,7 +52,7 @@ def _tensor(picture: np.ndarray) -> Tensor:
 
 
 def complete(s: Settings, picture: np.ndarray, known: np.ndarray, show: Callable[[Tensor, int], None]) -> Completions:
-    """The completions, from memory, or drawn now with ``show(pictures, row)`` called a few times a second on the way."""
+    """The completions, from memory or drawn now; then ``show(pictures, row)`` is called a few times a second."""
     key = digest(s.checkpoint, s.version, s.n, s.temperature, s.seed, picture, known)
     found = _drawn.get(key)
     if found is None:
@@ -81,7 +82,7 @@ def _complete(s: Settings, image: Tensor, known: Tensor, show: Callable[[Tensor,
 
 
 def show_completions(s: Settings, picture: np.ndarray, known: np.ndarray) -> Completions:
-    """The sheet of completions, row by row while they are drawn; below it their average and what the model can look at."""
+    """The sheet of completions, row by row while they are drawn; below it their average and what the model sees."""
     st.html(_STYLE)
     height, width = figures.completion_sheet(np.zeros((s.n, *known.shape, 3), np.uint8)).shape[:2]
     st.html(f"<style>.st-key-completion-sheet img {{aspect-ratio: {width} / {height};}}</style>")  # before it is loaded
@@ -138,7 +139,7 @@ def legend(items: dict[str, str]) -> str:
 
 def _sight_legend(known: np.ndarray) -> str:
     """The legend of the sight picture; the scale only if some known pixel is not seen by all."""
-    items = {"hidden": figures.UNDRAWN}
+    items = {"hidden": figures.UNDRAWN} if (~known).any() else {}
     if (figures.sight(known) < 1).any():
         items["seen by all hidden pixels"] = "transparent"
         items["by none"] = figures.IGNORED
@@ -158,7 +159,7 @@ def raster_sentence(known: np.ndarray) -> str:
     if ignored == given:
         return f"**It can use none of the {given} known pixels.** It draws {order}, and all that is known comes later."
     if not ignored and not partly:
-        return f"**It uses all {given} known pixels**: {order} they come before all that is hidden."
+        return f"**It can use all {given} known pixels**: {order} they come before all that is hidden."
     seen = []
     if partly:
         seen.append(f"{partly} of the {given} known pixels count only for what is hidden after them")
@@ -167,14 +168,19 @@ def raster_sentence(known: np.ndarray) -> str:
     return f"**It cannot look ahead.** It draws {order}: {', '.join(seen)}."
 
 
-# -- inside the model ---------------------------------------------------------------------------------------------------------
+# -- inside the model ------------------------------------------------------------------------------
 
 
 def inside(s: Settings, done: Completions, known: np.ndarray) -> tuple[str, tuple[int, int]]:
-    """Entropy of every pixel and the distribution of a chosen one. Returns the picture looked at and the pixel (row, column)."""
+    """Entropy of every pixel and the distribution of a chosen one.
+
+    Returns the picture looked at and the pixel (row, column).
+    """
     channels = s.shape[0]
     options = ["original", *(f"completion {i + 1}" for i in range(s.n))]
-    links.check_choice("look", tuple(options), "The picture to look into")
+    links.check_choice("look", options, "The picture to look into")
+    if st.session_state.get("look", options[0]) not in options:  # there are fewer completions than before
+        st.session_state["look"] = options[-1]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("How sure is the model?", anchor=False, width="content")
         look = st.selectbox(
@@ -191,7 +197,8 @@ def inside(s: Settings, done: Completions, known: np.ndarray) -> tuple[str, tupl
         pixel = _pick(images.heat(entropy, top), figures.default_pixel(entropy, known))
         st.html(
             f'<div class="genlib-scale" style="background:{images.heat_gradient()}"></div>'
-            f'<div class="genlib-ends"><span>0 bits: certain</span><span>{top:g} bit{"s" if top != 1 else ""}: no idea</span></div>'
+            '<div class="genlib-ends"><span>0 bits: certain</span>'
+            f"<span>{top:g} bit{'s' if top != 1 else ''}: no idea</span></div>"
         )
         if (~known).any():
             st.caption(
@@ -237,7 +244,10 @@ def predict(s: Settings, picture: Tensor) -> Tensor:
 
 
 def _pick(shown: np.ndarray, default: tuple[int, int]) -> tuple[int, int]:
-    """The pixel chosen on the map, from the link, or else ``default``. The map starts anew when its picture changes, not when it is clicked."""
+    """The pixel chosen on the map, from the link, or else ``default``.
+
+    The map starts anew when its picture changes, not when it is clicked.
+    """
     state = st.session_state
     height, width = shown.shape[:2]
     asked = st.query_params.get("pixel")
@@ -268,7 +278,8 @@ def _read_pixel(text: str, height: int, width: int) -> tuple[int, int]:
     found = re.fullmatch(r"(\d{1,3})\.(\d{1,3})", text)
     if not found or int(found[1]) >= height or int(found[2]) >= width:
         raise GenlibError(
-            f"The pixel {text[:20]!r} in the link is not possible: give ROW.COLUMN within {height} x {width}, e.g. 14.10."
+            f"The pixel {text[:20]!r} in the link is not possible: "
+            f"give ROW.COLUMN within {height} x {width}, e.g. 14.10."
         )
     return int(found[1]), int(found[2])
 
@@ -290,7 +301,7 @@ def past_sentence(known: np.ndarray, pixel: tuple[int, int]) -> str:
     before = pixel[0] * known.shape[1] + pixel[1]
     ignored = int((known & after).sum())
     tail = f" {ignored} known pixels come later and play no part." if ignored else ""
-    return f"It depends on the {before} pixels before it and says nothing about those below or to the right.{tail}"
+    return f"At most on the {before} pixels before it, and on none below or to the right.{tail}"
 
 
 def prediction_sentence(p: Tensor) -> str:

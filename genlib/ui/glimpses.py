@@ -13,7 +13,7 @@ from genlib.figures import glimpses as figures
 from genlib.figures.images import to_pixels
 from genlib.training import checkpoint
 from genlib.ui import links, models, pick_image
-from genlib.ui.components import Attention, Panel, Series, attention_pad, player
+from genlib.ui.components import Attention, Box, Panel, Series, attention_pad, player
 from genlib.ui.components.attention_pad import checked_attention
 from genlib.ui.components.wire import digest
 from genlib.ui.recent import Recent
@@ -119,9 +119,9 @@ def show_reading(s: Settings) -> None:
     if t.read is None:
         panels.append(Panel("What it reads: the whole image", pixels))
     else:
-        boxes = figures.overlays(t.read, t.read_grid, 0, figures.READ)
+        boxes = _boxes(t.read, t.read_grid, figures.READ)
         panels.append(Panel("Where it reads", pixels, boxes, figures.centres(t.read, t.read_grid, 0), figures.READ))
-    panels.append(Panel("Canvas, where it writes", figures.canvases(t, 0), _write_boxes(t)))
+    panels.append(Panel("Canvas, where it writes", figures.canvases(t, 0), _boxes(t.write, t.write_grid, figures.WRITE)))
     panels.append(Panel("What this step changed", figures.changes(t, 0)))
     kl = t.kl[0].cpu().numpy()
     series = [Series("KL", kl, unit="nats")]
@@ -144,7 +144,7 @@ def show_generating(s: Settings) -> None:
     steps = t.canvases.shape[1]
     rest = type(t)(**{**vars(t), "canvases": t.canvases[1:]})
     panels = [
-        Panel("Canvas, where it writes", figures.canvases(t, 0), _write_boxes(t)),
+        Panel("Canvas, where it writes", figures.canvases(t, 0), _boxes(t.write, t.write_grid, figures.WRITE)),
         Panel("What this step changed", figures.changes(t, 0)),
         Panel(f"{OTHERS} more at the same time", figures.wall(rest, 4)),
     ]
@@ -160,8 +160,8 @@ def show_generating(s: Settings) -> None:
     _play(s, panels, series, captions)
 
 
-def _write_boxes(t: Any) -> list[list[figures.Overlay]]:
-    return [] if t.write is None else figures.overlays(t.write, t.write_grid, 0, figures.WRITE)
+def _boxes(box: Any, grid: int, colour: str) -> list[list[Box]]:
+    return [] if box is None else [[Box(*row) for row in rows] for rows in figures.overlays(box, grid, 0, colour)]
 
 
 def _numbers(t: Any, step: int) -> str:

@@ -22,10 +22,9 @@ NEIGHBOURS = 15
 SIDE = 448  # pixels of a shown picture, at most
 
 _STYLE = """<style>
-.genlib-numbers {display: flex; flex-wrap: wrap; gap: .1rem 1.6rem; margin: 0;}
-.genlib-numbers div {display: flex; flex-direction: column-reverse;}
-.genlib-numbers dt {font-size: .95rem; opacity: .75;}
-.genlib-numbers dd {margin: 0; font-size: 1.5rem; font-weight: 600; font-variant-numeric: tabular-nums;}
+.genlib-numbers {display: flex; flex-wrap: wrap; gap: .2rem 1.6rem; line-height: 1.3;}
+.genlib-numbers b {display: block; font-size: 1.4rem; font-weight: 600; font-variant-numeric: tabular-nums;}
+.genlib-numbers span {font-size: .95rem; opacity: .8;}
 </style>"""
 
 
@@ -56,17 +55,22 @@ def show(s: Settings, found: Codes | None, p: Plane, begun: Start) -> np.ndarray
     markers: list[latent_view.Marker] = []
     with right:
         st.html(_STYLE)
-        here, there = st.columns(2, gap="small")
-        picture = _drawing(s, here) if s.source == latent.DRAWING else _test_image(s, here)
+        drawn = s.source == latent.DRAWING
+        here, there = st.columns([11, 9] if drawn else 2, gap="small")
+        picture = _drawing(s, here) if drawn else _test_image(s, here)
         if picture is None:
             there.info("Draw a digit. Its code appears on the plane, and here what the decoder makes of that code.")
         else:
             done = encode(s, picture)
-            name = "drawing" if s.source == latent.DRAWING else f"image {s.index}"
+            name = "drawing" if drawn else f"image {s.index}"
             markers = [(*done.mean, name, 2 * done.sigma[0], 2 * done.sigma[1])]
             with there:
                 _show_picture(images.to_pixels(done.rebuilt), "the reconstruction", "Rebuilt from its code")
-            _show_numbers(s, found, p, done)
+                if drawn:
+                    _show_costs(done)  # beside the canvas, which is as high as its tools
+            if not drawn:
+                _show_costs(done)
+            _show_place(s, found, p, done)
     with left:
         latent_view.show_pad(s, found, p, begun, markers)
     return picture
@@ -116,6 +120,12 @@ def _drawing(s: Settings, place: Any) -> np.ndarray | None:
     return value.image if value.image.any() else None
 
 
+def tidy_link(s: Settings) -> None:
+    """The drawing stands in the address as long as it is shown; the canvas keeps it for longer."""
+    if s.view != latent.ENCODE or s.source != latent.DRAWING:
+        links.put("picture", None)
+
+
 def encode(s: Settings, picture: np.ndarray) -> Encoded:
     """The code of a picture, uint8 [H, W] or [H, W, 3], from memory or computed now."""
     key = s.key(picture)
@@ -139,9 +149,15 @@ def _encode(s: Settings, picture: np.ndarray) -> Encoded:
     return Encoded((x, y), (sigma_x, sigma_y), rebuilt, costs)
 
 
-def _show_numbers(s: Settings, found: Codes | None, p: Plane, done: Encoded) -> None:
+def _show_costs(done: Encoded) -> None:
+    """The parts of -ELBO, large, with their names below them."""
     if done.costs:
-        st.html(_numbers({"reconstruction": done.costs[0], "+ KL": done.costs[1], "= −ELBO, nats": sum(done.costs)}))
+        values = {"reconstruction": done.costs[0], "+ KL": done.costs[1], "= −ELBO, nats": sum(done.costs)}
+        cells = "".join(f"<div><b>{value:.1f}</b><span>{name}</span></div>" for name, value in values.items())
+        st.html(f'<div class="genlib-numbers">{cells}</div>')
+
+
+def _show_place(s: Settings, found: Codes | None, p: Plane, done: Encoded) -> None:
     lines = [f"**Code** z₁ = {_number(done.mean[0], done.sigma[0])}, z₂ = {_number(done.mean[1], done.sigma[1])}"]
     if found:
         rank = _rank(s, done)
@@ -154,12 +170,6 @@ def _show_numbers(s: Settings, found: Codes | None, p: Plane, done: Encoded) -> 
         args=("z", done.mean),
         disabled=not inside,
     )
-
-
-def _numbers(values: dict[str, float]) -> str:
-    """Large figures with their names below them, as HTML."""
-    cells = "".join(f"<div><dt>{name}</dt><dd>{value:.1f}</dd></div>" for name, value in values.items())
-    return f'<dl class="genlib-numbers">{cells}</dl>'
 
 
 def _number(mean: float, sigma: float) -> str:

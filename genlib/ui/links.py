@@ -1,7 +1,7 @@
 """What a link can carry: masks and small pictures as short text, and strict reading of whatever a link brings.
 
-A link is written by anybody. Every value is checked in length, alphabet and range before it is used, and what is wrong becomes one
-sentence in a `GenlibError`.
+A link is written by anybody. Every value is checked in length, alphabet and range before it is used, and what is
+wrong becomes one sentence in a `GenlibError`.
 """
 
 import base64
@@ -50,7 +50,8 @@ def unpack_mask(text: str, height: int, width: int) -> np.ndarray:
     bits = np.unpackbits(np.frombuffer(data, np.uint8))
     if len(data) != size or bits[height * width :].any():
         raise GenlibError(
-            f"The link's mask does not fit pictures of {height} x {width} pixels: take a link made with this model, or leave the mask out."
+            f"The link's mask does not fit pictures of {height} x {width} pixels: "
+            "take a link made with this model, or leave the mask out."
         )
     return bits[: height * width].astype(bool).reshape(height, width)
 
@@ -62,7 +63,10 @@ def pack_picture(pixels: np.ndarray) -> str | None:
 
 
 def unpack_picture(text: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The uint8 picture of this shape that `pack_picture` wrote; anything else is a `GenlibError`. Never inflates beyond that shape."""
+    """The uint8 picture of this shape that `pack_picture` wrote; anything else is a `GenlibError`.
+
+    Never inflates beyond that shape.
+    """
     size = math.prod(shape)
     inflate = zlib.decompressobj()
     try:
@@ -71,7 +75,8 @@ def unpack_picture(text: str, shape: tuple[int, ...]) -> np.ndarray:
         data = b""
     if len(data) != size or not inflate.eof or inflate.unused_data:
         raise GenlibError(
-            f"The link's picture is damaged or not of {' x '.join(map(str, shape))} pixels: copy the whole link again, or leave the picture out."
+            f"The link's picture is damaged or not of {' x '.join(map(str, shape))} pixels: "
+            "copy the whole link again, or leave the picture out."
         )
     return np.frombuffer(data, np.uint8).reshape(shape)
 
@@ -86,8 +91,11 @@ def forgiving() -> Iterator[None]:
 
 
 def check_number(key: str, low: float, high: float, what: str, *, whole: bool = True) -> None:
-    """Take a value of the link that is no number from ``low`` to ``high`` out of it, and say so: a widget would drop it in silence."""
-    text = st.query_params.get(key)
+    """Take a value of the link that is no number from ``low`` to ``high`` out of it, and say so.
+
+    For a widget that is bound to the link, before it is made: by itself it would drop the value in silence.
+    """
+    text = _asked(key)
     if text is None:
         return
     pattern = r"-?\d{1,12}" if whole else r"-?\d{1,12}(\.\d{1,12})?"
@@ -98,9 +106,14 @@ def check_number(key: str, low: float, high: float, what: str, *, whole: bool = 
 
 def check_choice(key: str, options: Sequence[str], what: str) -> None:
     """The same for a value that is not among the options."""
-    text = st.query_params.get(key)
+    text = _asked(key)
     if text is not None and text not in options:
         _refuse(key, f"{what} {text[:40]!r} in the link is not possible: choose one of {', '.join(options)}.")
+
+
+def _asked(key: str) -> str | None:
+    """What the link says under ``key``, as long as the widget with that key does not stand yet."""
+    return None if key in st.session_state else st.query_params.get(key)
 
 
 def _refuse(key: str, sentence: str) -> None:

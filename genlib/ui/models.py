@@ -53,7 +53,7 @@ def get(name: str) -> Model:
 
 @st.cache_data(ttl=5, show_spinner=False)
 def _available() -> dict[str, tuple[str, str]]:
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     paths = [(name, checkpoint.find_named(name)) for name in checkpoint.shipped()]
     paths += [(run.name, run.checkpoint) for run in all_runs() if run.checkpoint.is_file()]
     for name, path in paths:

@@ -8,7 +8,10 @@ T = TypeVar("T")
 
 
 class Recent(Generic[T]):
-    """The last ``limit`` results by key; safe for many threads. For what `st.cache_data` cannot hold: results that appear bit by bit."""
+    """The last ``limit`` results by key; safe for many threads.
+
+    For what `st.cache_data` cannot hold: results that appear bit by bit.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

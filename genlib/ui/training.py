@@ -121,7 +121,7 @@ def command(kind: type[Model], config: Config, dataset: str, preset: str | None,
     parts = ["genlib train", kind.name, "--data", dataset, *(["--preset", preset] if preset else [])]
     parts += [f"--set {field}={value}" for field, value in changes(kind, config, preset).items()]
     parts += [f"--minutes {minutes:g}"] if minutes else []
-    return " ".join([*parts, "--run", name])
+    return " ".join([*parts, f"--threads {THREADS}", "--run", name])
 
 
 def code(kind: type[Model], config: Config, dataset: str, preset: str | None, minutes: float, name: str) -> str:
@@ -274,7 +274,7 @@ def situation(run: Run, state: Status) -> tuple[str, str] | None:
 def metric_row(run: Run, state: Status) -> str:
     """The numbers of the moment, as HTML."""
     word = "stopping" if state.state in LIVE and run.stop_requested else state.state
-    mark, colour = STATES[word]
+    colour = STATES[word][1]
     total = f" / {state.total_steps:,}" if state.total_steps else ""
     left = duration(state.seconds_left) if state.state == "running" else "–"
     cells = [
@@ -349,7 +349,8 @@ def _curves(run: Run, kind: type[Model]) -> None:
     with log_steps:
         by_steps = st.toggle("Log steps", key="log_steps", bind="query-params", help="Logarithmic steps: the first ones count as much as the rest.")
     curves = {(split, term): history.curve(split, term) for split in figures.SPLITS for term in kind.terms}
-    figure = figures.loss_figure(curves, kind.terms, adversarial=kind.family == "adversarial", log_loss=by_loss, log_steps=by_steps)
+    ink = "#EDF1F6" if st.context.theme.type == "dark" else "#17202B"
+    figure = figures.loss_figure(curves, kind.terms, adversarial=kind.family == "adversarial", log_loss=by_loss, log_steps=by_steps, ink=ink)
     place.plotly_chart(figure, key="losses", config={"displayModeBar": False}, alt=figures.description(kind.terms, curves))
 
 
@@ -372,7 +373,7 @@ def _samples(run: Run, chosen: RunConfig, state: Status) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """A run in the table."""
+    """A run in the table; ``progress`` in per cent."""
 
     run: str
     model: str
@@ -382,7 +383,6 @@ class Row:
     progress: float
     loss: str
     time: str
-    started: str
 
 
 def rows() -> list[Row]:
@@ -394,10 +394,9 @@ def rows() -> list[Row]:
         except GenlibError:
             continue
         term, value = next(iter(state.terms.items()), ("", 0.0))
-        started = time.strftime("%d %b %H:%M", time.localtime(chosen.created))
         found.append(
-            Row(run.name, chosen.model, chosen.data, chosen.preset or "", f"{STATES[state.state][0]} {state.state}", progress(state),
-                f"{figures.label(term)} {value:.4g}" if term else "", duration(state.seconds), started)
+            Row(run.name, chosen.model, chosen.data, chosen.preset or "", f"{STATES[state.state][0]} {state.state}", 100 * progress(state),
+                f"{figures.label(term)} {value:.4g}" if term else "", duration(state.seconds))
         )  # fmt: skip
     return found
 
@@ -430,8 +429,8 @@ def _table(live: bool) -> None:
         key=key, on_select=opened, selection_mode="single-row", hide_index=True, height=min(38 * len(found) + 40, 460), row_height=38,
         column_config={
             "run": "Run", "model": "Model", "data": "Data", "preset": "Preset", "state": "State",
-            "progress": st.column_config.ProgressColumn("Progress", format="percent", min_value=0.0, max_value=1.0),
-            "loss": "Last loss", "time": "Trained for", "started": "Started",
+            "progress": st.column_config.ProgressColumn("Progress", format="%.0f %%", min_value=0.0, max_value=100.0),
+            "loss": "Last loss", "time": "Trained for",
         },
     )  # fmt: skip
 

@@ -1,0 +1,5 @@
+"""``python -m genlib.cli`` is ``genlib``."""
+
+from genlib.cli import main
+
+main()

@@ -1,0 +1,201 @@
+"""The likelihood that a model gives to images it has never seen, in nats per image.
+
+Every figure is an average over the images of a split, with its standard error, and is only comparable with figures on
+the same form of the data (see `genlib.data.codings`): the form is part of the result. Figures are positive, lower is
+better:
+
+* exact likelihood: ``nll`` = -log p(x).
+* bounded likelihood: ``elbo`` = reconstruction + KL, the *negative* evidence lower bound, which is an upper bound of
+  the NLL whatever the model was trained with (beta = 1, one draw of the code per image); and ``iwae``, the tighter
+  bound with k draws (Burda et al. 2016, eq. 8).
+* no likelihood (GANs): none, with the reason. A density fitted around samples (Parzen) says little about a model, so we
+  give no such number.
+
+The IWAE bound needs k passes per image, so it is computed on ``iwae_images`` images spread evenly over the split, and
+what is averaged on them is the *gap* to the ELBO of the same images: ``iwae`` = ELBO of all images - mean gap. The
+gap varies far less from image to image than the bound itself (a double-sampling difference estimate, Cochran 1977,
+chapter 12), and with every image taken the result is the plain average.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from genlib.data import BINARISATIONS, Dataset
+from genlib.data.codings import to_levels
+from genlib.errors import GenlibError
+from genlib.models import abilities
+from genlib.models.contract import Bound, Config, Model
+
+Progress = Callable[[int, int], None]
+"""Called with (images done, images in all)."""
+
+BATCH = 128  # images per pass; part of what makes a score reproducible, as each batch has its own noise
+IWAE_PASSES = 4096  # images x draws per pass of the IWAE bound: bounds the memory
+IWAE_IMAGES = 1000
+K = 50
+NO_LIKELIHOOD = "no likelihood"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Averages over ``images`` images of a split, in nats per image except where said. None: it does not apply."""
+
+    split: str
+    binarisation: str | None
+    """Form of the binary images; None if they are not binarised."""
+    images: int
+    likelihood: Literal["exact", "bound"] | None
+    reason: str | None = None
+    """Why there is no likelihood."""
+    nll_nats: float | None = None
+    elbo_nats: float | None = None
+    reconstruction_nats: float | None = None
+    kl_nats: float | None = None
+    standard_error: float | None = None
+    """Of ``nll_nats`` or ``elbo_nats``."""
+    iwae_nats: float | None = None
+    iwae_standard_error: float | None = None
+    k: int | None = None
+    iwae_images: int | None = None
+    bits_per_dim: float | None = None
+    """nll or elbo / (ln 2 x sub-pixels)."""
+    nats_per_pixel: float | None = None
+    """nll or elbo / sub-pixels; for models that predict pixel by pixel."""
+    per_pixel_accuracy: float | None = None
+    """Share of sub-pixels whose likeliest value, given the pixels before, is the true one."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures that apply to this model, rounded to what the arithmetic supports; never NaN.
+
+        A model without a likelihood has ``nll_nats`` and ``bits_per_dim`` null.
+        """
+        kept = {name for name, value in vars(self).items() if value is not None} | {"binarisation", "bits_per_dim"}
+        kept |= {"nll_nats"} if self.likelihood is None else set()
+        return {name: _rounded(name, value) for name, value in vars(self).items() if name in kept}
+
+
+def evaluate(
+    model: Model, dataset: Dataset, *, split: str = "test", images: int | None = None, k: int = K,
+    iwae_images: int = IWAE_IMAGES, seed: int = 0, progress: Progress | None = None,
+) -> Scores:  # fmt: skip
+    """Score ``model`` on the first ``images`` of a split (None: all of it), in 32-bit arithmetic.
+
+    ``seed`` drives the draws of the code; the binary form of the images is drawn with the fixed seed of
+    `Dataset.binary`. The same call gives the same figures. Raises `GenlibError` for data of another shape and for an
+    empty split.
+    """
+    if model.config.shape != dataset.info.shape:
+        raise GenlibError(
+            f"{model.name} works on images of shape {model.config.shape}, but {dataset.info.name} has "
+            f"{dataset.info.shape}: evaluate it on the data it was trained on."
+        )
+    size = dataset.size(split)
+    n = min(images or size, size)
+    if n == 0:
+        raise GenlibError(f"The {split} split of {dataset.info.name} has no images.")
+    can = abilities(model)
+    form = form_of(model.config)
+    kind: Literal["exact", "bound"] | None = (
+        "exact" if "exact likelihood" in can else "bound" if "bounded likelihood" in can else None
+    )
+    if kind is None:
+        return Scores(split, None, n, None, NO_LIKELIHOOD)
+    progress = progress or (lambda done, total: None)
+    draws = _Draws(model, seed)
+    x = dataset.binary(split, form, n) if form else dataset.batch(split, slice(n))
+    with torch.inference_mode(), model.evaluating():
+        if kind == "exact":
+            return _exact(model, x, Scores(split, form, n, kind), "pixel prediction" in can, progress)
+        return _bounded(model, x, Scores(split, form, n, kind), k, min(iwae_images, n), draws, progress)
+
+
+def form_of(config: Config) -> str | None:
+    """The form of binary images that a model with this config is judged on; None: grey or colour values as they are.
+
+    Models that take grey values as probabilities have no likelihood of their own: they are judged on `dynamic`.
+    """
+    if getattr(config, "levels", 2) > 2:
+        return None
+    form = getattr(config, "binarisation", None)
+    return form if form is None or form in BINARISATIONS else "dynamic"
+
+
+class _Draws:
+    """A seed of its own for every batch: the same noise for all would be one draw used again and again."""
+
+    def __init__(self, model: Any, seed: int) -> None:
+        self.model, self.first = model, seed * 1_000_003
+
+    def bound(self, x: Tensor, start: int) -> Bound:
+        return self.model.bound(x, seed=self.first + 2 * start)
+
+    def iwae(self, x: Tensor, k: int, start: int) -> Tensor:
+        return self.model.iwae(x, k, seed=self.first + 2 * start + 1)
+
+
+def _exact(model: Any, x: Tensor, scores: Scores, predicts: bool, progress: Progress) -> Scores:
+    nll, right = [], 0.0
+    for start, batch in _batches(x, BATCH, model.device):
+        nll.append(-model.log_prob(batch).double().cpu())
+        if predicts:
+            chances = model.pixel_distribution(batch)  # [n, C, levels, H, W]
+            right += float((chances.argmax(2) == to_levels(batch, chances.shape[2])).double().sum())
+        progress(start + len(batch), len(x))
+    mean, error = _mean(torch.cat(nll))
+    values: dict[str, Any] = {**vars(scores), "nll_nats": mean, "standard_error": error}
+    values["bits_per_dim"] = mean / (math.log(2) * x[0].numel())
+    if predicts:
+        values |= {"nats_per_pixel": mean / x[0].numel(), "per_pixel_accuracy": right / x.numel()}
+    return Scores(**values)
+
+
+def _bounded(model: Any, x: Tensor, scores: Scores, k: int, m: int, draws: _Draws, progress: Progress) -> Scores:
+    n = len(x)
+    total = n + m * k
+    bounds = []
+    for start, batch in _batches(x, BATCH, model.device):
+        bounds.append(torch.stack(draws.bound(batch, start)).double().cpu())
+        progress(start + len(batch), total)
+    parts = torch.cat(bounds, 1)  # [2, N]: reconstruction and KL
+    elbo = parts.sum(0)  # [N]
+    chosen = torch.arange(m) * n // m if m else torch.arange(0)
+    iwae = []
+    for start, batch in _batches(x[chosen], max(1, min(BATCH, IWAE_PASSES // k)), model.device):
+        iwae.append(-draws.iwae(batch, k, start).double().cpu())
+        progress(n + (start + len(batch)) * k, total)
+    mean, error = _mean(elbo)
+    values: dict[str, Any] = {**vars(scores), "elbo_nats": mean, "standard_error": error}
+    values |= {"reconstruction_nats": float(parts[0].mean()), "kl_nats": float(parts[1].mean())}
+    values["bits_per_dim"] = mean / (math.log(2) * x[0].numel())
+    if m:
+        tight = torch.cat(iwae)  # [m]
+        gap, gap_error = _mean(elbo[chosen] - tight)
+        error = math.hypot(gap_error * math.sqrt(1 - m / n), _mean(tight)[1] * math.sqrt(m / n))
+        values |= {"iwae_nats": mean - gap, "iwae_standard_error": error, "k": k, "iwae_images": m}
+    return Scores(**values)
+
+
+def _batches(x: Tensor, size: int, device: torch.device) -> Iterator[tuple[int, Tensor]]:
+    for start in range(0, len(x), size):
+        yield start, x[start : start + size].to(device)
+
+
+def _mean(values: Tensor) -> tuple[float, float]:
+    """Mean of [N] and its standard error (0 where one value leaves it unknown)."""
+    mean = float(values.mean())
+    return mean, float(values.std() / math.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+def _rounded(name: str, value: Any) -> Any:
+    """Sums in 32-bit arithmetic agree to about 1e-5 nats from one number of threads to another: more digits would be
+    noise.
+    """
+    if not isinstance(value, float):
+        return value
+    nats = name.endswith(("_nats", "standard_error"))
+    return round(value, 4 if nats else 6) if math.isfinite(value) else None

@@ -1,0 +1,95 @@
+"""Publishing: a run's weights become a shipped checkpoint, with a card beside them that says what they are and what
+they score.
+
+The scores come from the caller, who measures them by the very function behind ``genlib evaluate``: so the card's
+numbers are those that the command gives.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from genlib.errors import GenlibError
+from genlib.models.contract import Model
+from genlib.training import checkpoint, files
+from genlib.training.checkpoint import Header
+from genlib.training.run import Run, check_name, shipped_folder
+
+Measure = Callable[[Model, str], dict[str, Any]]
+"""(model, data set's name) -> its scores, which must not depend on anything else."""
+
+
+def publish(run: Run, name: str, measure: Measure, *, notes: str = "", replace: bool = False) -> Path:
+    """Score the run's checkpoint and ship it as ``name``: NAME.safetensors and NAME.json in the shipped folder.
+
+    Both files appear together, or neither; the run may go on training meanwhile. Raises `GenlibError` for a run
+    without a checkpoint, a name that does not begin with MODEL-DATA, and, without ``replace``, a name that is taken.
+    """
+    if not run.checkpoint.is_file():
+        raise GenlibError(f"The run {run.name!r} has no checkpoint yet: let it train for a while first.")
+    header = checkpoint.read_header(run.checkpoint)
+    weights, card = _targets(name, header, replace)
+    model = checkpoint.load_file(run.checkpoint, device="cpu")
+    scores = measure(model, header.origin.data)
+    try:
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=weights.parent, prefix=".publish-") as folder:
+            new = Path(folder) / weights.name, Path(folder) / card.name
+            checkpoint.save(new[0], model, model.state_dict(), header.origin)
+            files.write_json(new[1], describe(name, model, header, scores, new[0], notes))
+            new[1].replace(card)
+            new[0].replace(weights)
+    except OSError as error:
+        raise files.unwritable(weights, error) from None
+    return weights
+
+
+def _targets(name: str, header: Header, replace: bool) -> tuple[Path, Path]:
+    """Where the weights and the card go, if the name may be used."""
+    try:
+        check_name(name)
+    except GenlibError as error:
+        raise GenlibError(str(error).replace("a run's name", "a checkpoint's name")) from None
+    wanted = f"{header.model}-{header.origin.data}"
+    if name != wanted and not name.startswith(f"{wanted}-"):
+        raise GenlibError(
+            f"A checkpoint of {header.model} on {header.origin.data} is named {wanted} or {wanted}-VARIANT, "
+            f"not {name!r}."
+        )
+    weights, card = shipped_folder() / f"{name}.safetensors", checkpoint.card_path(name)
+    if weights.exists() and not replace:
+        raise GenlibError(
+            f"There is a shipped checkpoint named {name!r} already: choose another name, or replace it with --replace."
+        )
+    return weights, card
+
+
+def describe(
+    name: str, model: Model, header: Header, scores: dict[str, Any], weights: Path, notes: str = ""
+) -> dict[str, Any]:
+    """The card: everything that is needed to judge the checkpoint and to make it again."""
+    origin = header.origin
+    return {
+        "name": name,
+        "model": header.model,
+        "title": model.title,
+        "paper": model.paper,
+        "preset": origin.preset,
+        "config": model.config.model_dump(mode="json"),
+        "data": origin.data,
+        "binarisation": scores.get("binarisation"),
+        "seed": origin.seed,
+        "step": origin.step,
+        "images_seen": origin.images_seen,
+        "seconds": origin.seconds,
+        "machine": origin.machine,
+        "command": origin.command,
+        "versions": origin.versions,
+        "scores": scores,
+        "score_command": f"genlib evaluate {name}",
+        "bytes": weights.stat().st_size,
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "notes": notes,
+    }

@@ -1,0 +1,106 @@
+"""What the Completion page's figures claim is true of the numbers, counted the slow way."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from genlib.data.occlusions import NAMES, occlusion
+from genlib.figures import completion as figures
+from genlib.figures import images
+
+
+@pytest.mark.parametrize(("channels", "levels"), [(1, 2), (1, 256), (3, 4)])
+def test_entropy(channels: int, levels: int) -> None:
+    even = torch.full((channels, levels, 2, 2), 1 / levels)
+    assert figures.entropy_bits(even) == pytest.approx(channels * math.log2(levels), rel=1e-5)
+    sure = torch.zeros(channels, levels, 2, 2)
+    sure[:, -1] = 1
+    assert (figures.entropy_bits(sure) == 0).all()
+    some = torch.rand(channels, levels, 2, 2, generator=torch.Generator().manual_seed(0)).double()
+    some /= some.sum(1, keepdim=True)
+    slow = -sum(float(v) * math.log2(float(v)) for v in some[:, :, 1, 0].flatten())
+    assert figures.entropy_bits(some)[1, 0] == pytest.approx(slow)
+
+
+def test_temperature_sharpens_and_keeps_the_sum() -> None:
+    p = torch.tensor([[0.2, 0.5, 0.3], [0.0, 0.1, 0.9]])
+    assert torch.allclose(figures.tempered(p, 1.0), p, atol=1e-6)
+    assert figures.tempered(p, 0).tolist() == [[0, 1, 0], [0, 0, 1]]
+    largest = []
+    for temperature in (0.25, 0.5, 1.0, 2.0):
+        drawn = figures.tempered(p, temperature)
+        assert torch.allclose(drawn.sum(1), torch.ones(2))
+        assert torch.allclose(drawn, p ** (1 / temperature) / (p ** (1 / temperature)).sum(1, keepdim=True), atol=1e-6)
+        largest.append(float(drawn[0].max()))
+    assert largest == sorted(largest, reverse=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sight_counts_the_hidden_pixels_that_come_later(name: str) -> None:
+    known = occlusion(name, 6, 5).numpy()
+    share = figures.sight(known)
+    order = known.ravel()
+    hidden = (~order).sum()
+    for i, value in enumerate(share.ravel()):
+        if not order[i]:
+            assert np.isnan(value)
+        else:
+            assert value == pytest.approx((~order[i:]).sum() / hidden if hidden else 1)
+
+
+def test_what_the_halves_see() -> None:
+    lower, upper = (occlusion(name, 8, 8).numpy() for name in ("lower-half", "upper-half"))
+    assert (figures.sight(lower)[lower] == 1).all(), "all that is known comes first"
+    assert (figures.sight(upper)[upper] == 0).all(), "all that is known comes too late"
+
+
+def test_later_is_raster_order() -> None:
+    after = figures.later((4, 5), (2, 3))
+    assert after.sum() == 4 * 5 - (2 * 5 + 3) - 1
+    assert not after[2, 3]
+    assert after[2, 4]
+    assert after[3, 0]
+    assert not after[1].any()
+
+
+def test_default_pixel_is_the_hidden_one_with_most_entropy() -> None:
+    entropy = np.zeros((4, 4))
+    entropy[0, 0], entropy[3, 1] = 1.0, 0.5
+    known = occlusion("lower-half", 4, 4).numpy()
+    assert figures.default_pixel(entropy, known) == (3, 1)
+    assert figures.default_pixel(entropy, np.ones((4, 4), bool)) == (0, 0)
+
+
+def test_tiles_tell_given_from_drawn_from_waiting() -> None:
+    known = occlusion("lower-half", 4, 4).numpy()
+    tiles = figures.completion_tiles(torch.ones(2, 1, 4, 4), known, done=2)
+    assert (tiles[:, :2] == 255).all(), "what was given stays white"
+    assert (tiles[:, 2] == images.rgb(figures.DRAWN)).all()
+    assert (tiles[:, 3] == images.rgb(figures.UNDRAWN)).all()
+    assert (figures.completion_tiles(torch.ones(2, 1, 4, 4), known, colours=False) == 255).all()
+    colour = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert np.array_equal(figures.completion_tiles(colour, known), images.to_pixels(colour)), "colours are never dyed"
+
+
+def test_past_picture_shows_the_past_untouched() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    known = occlusion("right-half", 8, 8).numpy()
+    shown = figures.past_picture(picture, known, (4, 3))
+    scale = shown.shape[0] // 8
+    centres = shown[scale // 2 :: scale, scale // 2 :: scale]  # inside each block, away from the frame
+    after = figures.later((8, 8), (4, 3))
+    assert np.array_equal(centres[~after], picture[~after])
+    assert (centres[after & ~known] == images.rgb(figures.UNDRAWN)).all()
+    assert (centres[after & known] != picture[after & known]).any(-1).all()
+
+
+@pytest.mark.parametrize(("channels", "levels"), [(1, 2), (1, 256), (3, 4)])
+def test_chart_shows_the_distribution(channels: int, levels: int) -> None:
+    p = np.random.default_rng(0).dirichlet(np.ones(levels), channels)
+    chart = figures.distribution_chart(p)
+    assert len(chart.data) == channels
+    for bars, row in zip(chart.data, p, strict=True):
+        assert bars.y == pytest.approx(row, abs=1e-6)
+    assert len(figures.distribution_chart(p, p).data) == 2 * channels

@@ -1,0 +1,287 @@
+"""The Completion page without a browser: its controls, its links, and the truth of what it says."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+import genlib
+from genlib.data import load
+from genlib.data.occlusions import NAMES, occlusion
+from genlib.models.pixelcnn import PixelCNN
+from genlib.ui import completion_view, links
+
+
+@pytest.fixture(autouse=True)
+def drawings(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
+    """A list that grows whenever a model really draws; nothing is remembered from other tests."""
+    completion_view._drawn._items.clear()
+    calls: list[dict] = []
+    original = PixelCNN.complete_rows
+
+    def counted(self, images, known, n, **settings):
+        calls.append({"images": images.clone(), "known": known.clone(), "n": n, **settings})
+        return original(self, images, known, n, **settings)
+
+    monkeypatch.setattr(PixelCNN, "complete_rows", counted)
+    return calls
+
+
+@pytest.fixture
+def page(open_page: Callable[..., AppTest]) -> Callable[..., AppTest]:
+    """``page(**query)`` opens the page and insists that it shows without an error."""
+
+    def opened(**query: str) -> AppTest:
+        app = open_page("completion", **query)
+        assert not app.exception
+        assert not app.error, app.error[0].value
+        return app
+
+    return opened
+
+
+def pictures(app: AppTest) -> list[str]:
+    """The pictures of the page, by address; Streamlit names them by content."""
+    return [picture.url for element in app.image for picture in element.proto.imgs]
+
+
+def text(app: AppTest) -> str:
+    return "\n".join(element.value for element in [*app.markdown, *app.caption])
+
+
+def code(app: AppTest) -> str:
+    return next(element.value for element in app.code if "model.complete" in element.value)
+
+
+def run(lines: str) -> dict:
+    names: dict = {}
+    exec(lines, names)  # noqa: S102 - the page's own lines, which a reader would paste
+    return names
+
+
+def test_first_view(page, drawings) -> None:
+    app = page()
+    assert len(drawings) == 1
+    call = drawings[0]
+    assert torch.equal(call["known"], occlusion("lower-half", 28, 28)), "the lower half is hidden at first"
+    assert torch.equal(call["images"], load("mnist").batch("test", slice(0, 1)))
+    assert (call["n"], call["seed"], call["temperature"]) == (8, 0, 1.0)
+    assert "can use all 392 known pixels" in text(app)
+    assert len(pictures(app)) == 4
+
+
+@pytest.mark.parametrize("control", ["seed", "n", "temperature", "digit", "mask"])
+def test_what_changes_the_input_draws_anew(page, drawings, control: str) -> None:
+    app = page()
+    before = pictures(app)
+    if control == "seed":
+        app.number_input(key="seed").set_value(5)
+    elif control == "digit":
+        app.number_input(key="digit").set_value(3)
+    elif control == "n":
+        app.slider(key="n").set_value(3)
+    elif control == "temperature":
+        app.slider(key="temperature").set_value(0.5)
+    else:
+        app.button_group(key="completion-preset").set_value("left-half")
+    app.run()
+    assert not app.exception
+    assert len(drawings) == 2
+    assert pictures(app)[0] != before[0]
+
+
+def test_looking_inside_draws_nothing(page, drawings) -> None:
+    app = page()
+    before = pictures(app)
+    app.selectbox(key="look").set_value("completion 7").run()
+    assert pictures(app)[:3] == before[:3]
+    app.selectbox(key="look").set_value("original").run()
+    app.toggle(key="tint").set_value(False).run()
+    assert not app.exception
+    assert len(drawings) == 1
+    assert pictures(app)[0] != before[0], "without the tint"
+
+
+def test_fewer_completions_than_the_one_looked_at(page) -> None:
+    app = page(n="12", look="completion 12")
+    app.slider(key="n").set_value(2).run()
+    assert not app.exception
+    assert not app.error
+    assert app.selectbox(key="look").value == "completion 2"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_preset_mask_is_shown_and_goes_into_the_link(page, drawings, name: str) -> None:
+    app = page(mask="lower-half")
+    app.button_group(key="completion-preset").set_value(name).run()
+    assert not app.exception
+    assert torch.equal(drawings[-1]["known"], occlusion(name, 28, 28))
+    assert app.query_params["mask"] == [name]
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        ("upper-half", "can use none of the 392 known pixels"),
+        ("left-half", "378 of the 392 known pixels count only for what is hidden after them, 14 come last"),
+        ("right-half", "378 of the 392 known pixels count only for what is hidden after them."),
+        ("everything", "Everything is hidden"),
+        ("nothing", "Nothing is hidden"),
+    ],
+)
+def test_says_what_raster_order_cannot_see(page, mask: str, said: str) -> None:
+    assert said in text(page(mask=mask))
+
+
+def test_what_it_calls_blind_is_without_effect() -> None:
+    """The sentences above, checked on the model: other known pixels below the hidden ones change nothing."""
+    model = genlib.create("pixelcnn", hidden=8, blocks=1, head=8, head_layers=1)
+    known = occlusion("upper-half", 28, 28)
+    images = load("mnist").batch("test", slice(0, 2))
+    hidden = ~known
+    drawn = model.complete(images, known, 2, seed=1)
+    assert torch.equal(drawn[0][..., hidden], drawn[1][..., hidden]) is False, "each picture has its own numbers"
+    other = images.flip(-1) * known + images * hidden
+    assert torch.equal(drawn[..., hidden], model.complete(other, known, 2, seed=1)[..., hidden])
+
+
+def test_another_image_of_a_class(page, drawings) -> None:
+    app = page(digit="7")
+    labels = load("mnist").labels("test")
+    app.selectbox(key="completion-class").set_value("4").run()
+    seen = [app.number_input(key="digit").value]
+    next(b for b in app.button if b.label == "Another 4").click().run()
+    seen.append(app.number_input(key="digit").value)
+    assert seen == (labels == 4).nonzero()[:, 0][(labels == 4).nonzero()[:, 0] > 7][:2].tolist()
+    assert torch.equal(drawings[-1]["images"], load("mnist").batch("test", slice(seen[1], seen[1] + 1)))
+
+
+def test_the_mask_stays_when_the_image_changes(page, drawings) -> None:
+    app = page(mask="centre-square")
+    app.number_input(key="digit").set_value(9).run()
+    assert torch.equal(drawings[-1]["known"], occlusion("centre-square", 28, 28))
+
+
+@pytest.fixture
+def odd() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(1)
+    return {"known": rng.random((28, 28)) < 0.6, "picture": rng.integers(0, 256, (28, 28), dtype=np.uint8)}
+
+
+def test_a_link_restores_the_view(page, drawings, odd) -> None:
+    query = {
+        "mask": links.pack_mask(odd["known"]),
+        "picture": links.pack_picture(odd["picture"]),
+        "n": "3",
+        "seed": "11",
+        "temperature": "0.7",
+        "look": "completion 2",
+        "pixel": "20.4",
+    }
+    app = page(**query)
+    assert np.array_equal(drawings[0]["known"].numpy(), odd["known"])
+    assert np.allclose(drawings[0]["images"][0, 0].numpy() * 255, odd["picture"], atol=1e-4)
+    assert (drawings[0]["n"], drawings[0]["seed"], drawings[0]["temperature"]) == (3, 11, 0.7)
+    assert "Row 20, column 4" in text(app)
+    again = page(**query)
+    assert pictures(again) == pictures(app)
+    assert len(drawings) == 1, "the same link is drawn once for all visitors"
+    assert again.query_params["mask"] == [query["mask"]]
+    assert again.query_params["picture"] == [query["picture"]]
+
+
+@pytest.mark.parametrize("source", ["test image", "own picture", "empty canvas"])
+def test_the_code_gives_the_view(page, source: str, odd) -> None:
+    query = {"seed": "4", "n": "3", "temperature": "0.8", "look": "completion 2", "pixel": "15.9"}
+    if source == "own picture":
+        query |= {"mask": links.pack_mask(odd["known"]), "picture": links.pack_picture(odd["picture"])}
+    if source == "empty canvas":
+        query |= {"source": "Draw", "look": "original"}
+    app = page(**query)
+    names = run(code(app))
+    (shown,) = completion_view._drawn._items.values()
+    assert torch.equal(names["completions"][0], shown.pictures)
+    ink = float(names["p"][0, 0, 1, 15, 9])
+    assert f"Probability of ink: {ink:.1%}" in text(app)
+    assert f"Row 15, column 9: {float(names['entropy'][0, 15, 9]):.2f} bits" in text(app)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"mask": "third-half"}, "mask"),
+        ({"mask": "A" * 131}, None),
+        ({"mask": "A" * 5000}, "mask"),
+        ({"mask": "../../etc/passwd"}, "mask"),
+        ({"picture": "AAAA"}, "picture"),
+        ({"pixel": "28.0"}, "pixel"),
+        ({"pixel": "<script>"}, "pixel"),
+        ({"seed": "-1"}, "seed"),
+        ({"seed": "one"}, "seed"),
+        ({"n": "17"}, "number of completions"),
+        ({"n": "1e9"}, "number of completions"),
+        ({"temperature": "nan"}, "temperature"),
+        ({"temperature": "9"}, "temperature"),
+        ({"digit": "10000"}, "test image"),
+        ({"source": "Steal"}, "source"),
+        ({"look": "completion 9"}, "picture to look into"),
+    ],
+)
+def test_a_bad_link_is_one_sentence_and_the_page_goes_on(open_page, query: dict[str, str], said: str | None) -> None:
+    app = open_page("completion", **query)
+    assert not app.exception
+    assert len(pictures(app)) == 4
+    assert [said.lower() in element.value.lower() for element in app.error] == ([True] if said else [])
+    for element in app.error:
+        assert element.value.count(". ") == 0, "one sentence"
+    assert not app.run().error, "said once"
+
+
+@pytest.mark.parametrize("name", ["vae-mnist", "no-such", "../../etc/passwd"])
+def test_a_model_that_cannot_complete_is_one_sentence(open_page, name: str) -> None:
+    app = open_page("completion", model=name)
+    assert not app.exception
+    assert len(app.error) == 1
+    assert name in app.error[0].value
+
+
+def png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_an_upload_is_completed_and_travels_in_the_link(page, drawings, odd) -> None:
+    app = page(source="Upload")
+    assert "Upload a picture" in app.info[0].value
+    picture = np.where(np.hypot(*(np.mgrid[:28, :28] - 13.5)) < 9, 255, 0).astype(np.uint8)
+    app.file_uploader(key="completion-upload").set_value(("disc.png", png(picture), "image/png")).run()
+    assert not app.exception
+    assert not app.error
+    assert np.allclose(drawings[-1]["images"][0, 0].numpy() * 255, picture, atol=1e-4)
+    link = {name: values[0] for name, values in app.query_params.items() if name in ("source", "mask", "picture")}
+    again = page(**link)
+    assert np.allclose(drawings[-1]["images"][0, 0].numpy() * 255, picture, atol=1e-4)
+    assert pictures(again)[:3] == pictures(app)[:3]
+
+
+@pytest.mark.parametrize("kind", ["text", "empty", "truncated", "huge"])
+def test_a_bad_upload_is_one_sentence(page, kind: str) -> None:
+    whole = png(np.zeros((40, 40), np.uint8))
+    data = {"text": b"not a picture", "empty": b"", "truncated": whole[: len(whole) // 2], "huge": whole}[kind]
+    if kind == "huge":  # says 60000 x 60000 in its header
+        data = data[:16] + (60_000).to_bytes(4, "big") * 2 + data[24:]
+    app = page(source="Upload")
+    app.file_uploader(key="completion-upload").set_value((f"{kind}.png", data, "image/png")).run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert f"{kind}.png" in app.error[0].value
+    app.segmented_control(key="source").set_value("Draw").run()
+    assert not app.error, "and the page goes on"
+    assert len(pictures(app)) == 4

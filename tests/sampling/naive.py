@@ -1,0 +1,38 @@
+"""The judge of every fast sampler: one full forward pass for each sub-pixel, no memory, nothing clever."""
+
+import torch
+from torch import Tensor
+
+from genlib.sampling import uniforms
+
+
+@torch.no_grad()
+def naive_complete(model, images: Tensor, known: Tensor, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
+    """What `complete` promises, [N, n, C, H, W]: each unknown sub-pixel in turn from its cumulative distribution."""
+    levels = model.config.levels
+    dtype = next(model.parameters()).dtype
+    canvas = (model.code(images.to(dtype)) * known).repeat_interleave(n, 0)
+    u = uniforms(len(canvas), model.config.shape, model.generator(seed))  # [H, W, C, B]
+    channels, height, width = model.config.shape
+    for row in range(height):
+        for column in range(width):
+            if known[row, column]:
+                continue
+            for channel in range(channels):
+                logits = model(canvas)
+                if levels == 2:
+                    one = torch.sigmoid(logits[:, channel, row, column] / temperature)
+                    value = u[row, column, channel] < one
+                else:
+                    p = torch.softmax(logits[:, channel, :, row, column] / temperature, 1)
+                    value = (u[row, column, channel, :, None] >= p.cumsum(1)[:, :-1]).sum(1)
+                canvas[:, channel, row, column] = value.to(dtype) / (levels - 1)
+    return canvas.unflatten(0, (len(images), n))
+
+
+def naive_sample(model, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
+    """What `sample` promises, [n, C, H, W]."""
+    channels, height, width = model.config.shape
+    nothing = torch.zeros(1, channels, height, width)
+    known = torch.zeros(height, width, dtype=torch.bool)
+    return naive_complete(model, nothing, known, n, seed=seed, temperature=temperature)[0]
