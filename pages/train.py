@@ -11,7 +11,9 @@ from genlib.ui import controls, frame, training
 from genlib.ui.training_text import ATTEMPT, MATHS, NOTICE
 
 
-def pick(label: str, options: list[str], key: str, describe: dict[str, str], first: str = "", complaint: str = "") -> str:
+def pick(
+    label: str, options: list[str], key: str, describe: dict[str, str], first: str = "", complaint: str = ""
+) -> str:
     """A selectbox whose choice is in the URL by its plain name. A word there that is no option is answered with a sentence."""
     asked = st.query_params.get(key)
     if asked is not None and asked not in options:
@@ -30,9 +32,15 @@ here, elsewhere = training.data_sets()
 with st.sidebar:
     titles = {name: f"{name} · {catalogue.get(name).family}" for name in catalogue.names()}
     kind = catalogue.get(pick("Model", catalogue.names(), "new", titles))
-    fetch = {name: f"The data set {name!r} is not on this machine: run `genlib data fetch {name}`." for name in elsewhere}
+    fetch = {
+        name: f"The data set {name!r} is not on this machine: run `genlib data fetch {name}`." for name in elsewhere
+    }
     dataset = pick(
-        "Data", here, "data", {name: data.describe(name).title for name in here}, complaint=fetch.get(st.query_params.get("data", ""), "")
+        "Data",
+        here,
+        "data",
+        {name: data.describe(name).title for name in here},
+        complaint=fetch.get(st.query_params.get("data", ""), ""),
     )
     marks = {name: f"⚠️ {name} (fails on purpose)" for name, preset in kind.presets.items() if preset.failure}
     preset = pick("Preset", list(kind.presets), "preset", marks, first="quick")
@@ -42,17 +50,30 @@ with st.sidebar:
 
     limits = st.columns(2)
     with limits[0]:
-        minutes = st.number_input("Minutes", 0.0, 10_000.0, 10.0, key="minutes", bind="query-params", format="%g", help="Stop after that long. 0: no limit.")
+        minutes = st.number_input(
+            "Minutes",
+            0.0,
+            10_000.0,
+            10.0,
+            key="minutes",
+            bind="query-params",
+            format="%g",
+            help="Stop after that long. 0: no limit.",
+        )
     with limits[1]:
         changed = controls.config_controls(kind, base, ["epochs"], prefix)
-    name = st.text_input("Run name", placeholder=fresh_name(kind.name), max_chars=64, help="Empty: the next free name.").strip()
+    name = st.text_input(
+        "Run name", placeholder=fresh_name(kind.name), max_chars=64, help="Empty: the next free name."
+    ).strip()
     button = st.container()
     for group in ("architecture", "training"):
         with st.expander(group.capitalize()):
             changed |= controls.config_controls(kind, base, controls.fields(kind, group, without=["epochs"]), prefix)
     if elsewhere:
         with st.expander("More data sets"):
-            st.markdown("\n".join(f"* {data.describe(other).title}: `genlib data fetch {other}`" for other in elsewhere))
+            st.markdown(
+                "\n".join(f"* {data.describe(other).title}: `genlib data fetch {other}`" for other in elsewhere)
+            )
     config: Config = base
     try:
         config = kind.configure(preset, base.shape, **changed)
@@ -77,11 +98,15 @@ if asked is not None and asked not in names:
     with frame.guard():
         Run.open(asked)
     st.session_state["run"] = None
-opened = place.selectbox("Run", names, index=None, key="run", bind="query-params", placeholder="Open a run", label_visibility="collapsed")
+opened = place.selectbox(
+    "Run", names, index=None, key="run", bind="query-params", placeholder="Open a run", label_visibility="collapsed"
+)
 if opened is None:
     training.warm_up()
     st.markdown(f"#### {kind.title}, preset *{preset}*")
-    (st.warning if kind.presets[preset].failure else st.info)(kind.presets[preset].notice, icon="⚠️" if kind.presets[preset].failure else "👀")
+    (st.warning if kind.presets[preset].failure else st.info)(
+        kind.presets[preset].notice, icon="⚠️" if kind.presets[preset].failure else "👀"
+    )
     parts = training.parameters(kind.name, config.model_dump())
     for column, (part, count) in zip(st.columns(4), {**parts, "in all": sum(parts.values())}.items(), strict=False):
         column.metric(f"Parameters, {part}", f"{count:,}")
@@ -105,7 +130,9 @@ else:
         training.live_view(run)
     training.doors(run, kind)
     if preset in kind.presets:
-        (st.warning if kind.presets[preset].failure else st.info)(kind.presets[preset].notice, icon="⚠️" if kind.presets[preset].failure else "👀")
+        (st.warning if kind.presets[preset].failure else st.info)(
+            kind.presets[preset].notice, icon="⚠️" if kind.presets[preset].failure else "👀"
+        )
 
 st.subheader("All runs", anchor=False)
 training.runs_table()

@@ -63,14 +63,6 @@ def test_nothing_is_unpickled():
         assert "allow_pickle=True" not in path.read_text(), path
 
 
-def test_processes_are_started_where_they_belong():
-    starters = [
-        path for path in SOURCES if {"subprocess", "multiprocessing"} & {n.split(".")[0] for n in imported(path)}
-    ]
-    training = ROOT / "genlib" / "training"
-    assert [path.name for path in starters if training not in path.parents] == []
-
-
 def test_nothing_is_left_to_do():
     marks = ("TO" + "DO", "FIX" + "ME", "X" + "XX")
     assert [(path.name, mark) for path in SOURCES for mark in marks if mark in path.read_text()] == []

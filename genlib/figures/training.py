@@ -121,7 +121,9 @@ def loss_figure(
     gap_x, gap_y = 0.14 if columns > 1 else 0.0, 48 / height if rows > 1 else 0.0
     width, tall = (1 - gap_x * (columns - 1)) / columns, (1 - gap_y * (rows - 1)) / rows
     traces: list[dict[str, Any]] = []
-    notes: list[dict[str, Any]] = [_note(_key(any(len(plot.terms) > 1 for plot in plots)), 1.0, 1.0, text, right=True, shift=24)]
+    notes: list[dict[str, Any]] = [
+        _note(_key(any(len(plot.terms) > 1 for plot in plots)), 1.0, 1.0, text, right=True, shift=24)
+    ]
     layout = palette.layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 54, "b": 8},
@@ -139,7 +141,11 @@ def loss_figure(
         names = []
         for place, term in enumerate(plot.terms):
             own = palette.CYCLE[place % len(palette.CYCLE)]
-            names.append(f'<span style="color:{own}">━</span> {label(term, terms[term])}' if several else label(term, terms[term]))
+            names.append(
+                f'<span style="color:{own}">━</span> {label(term, terms[term])}'
+                if several
+                else label(term, terms[term])
+            )
             for split in SPLITS:
                 steps, values = history.get((split, term), (np.empty(0), np.empty(0)))
                 if len(steps):
@@ -179,7 +185,9 @@ def _key(rivals: bool) -> str:
     return f'<span style="color:{train}">━</span> train   <span style="color:{validation}">━●</span> validation'
 
 
-def _trace(steps: np.ndarray, values: np.ndarray, name: str, split: str, colour: str, tag: str, *, dotted: bool) -> dict[str, Any]:
+def _trace(
+    steps: np.ndarray, values: np.ndarray, name: str, split: str, colour: str, tag: str, *, dotted: bool
+) -> dict[str, Any]:
     """One line. Validation has points, since it is measured seldom, and, beside a rival's line, dots."""
     seldom = split == "validation"
     marked = seldom or len(steps) == 1

@@ -58,7 +58,9 @@ def launch(run: Run, *, nice: int = NICE) -> None:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
             )
     except OSError as error:
-        raise files.unwritable(run.log_file, error) from None
+        sentence = files.unwritable(run.log_file, error)
+        _end(run, run.written_status(), "failed", str(sentence))
+        raise sentence from None
     # Whoever started a process must hear of its end, or it stays in the process table.
     threading.Thread(target=process.wait, name=f"end of {run.name}", daemon=True).start()
 

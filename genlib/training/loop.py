@@ -196,8 +196,8 @@ class Loop:
         self.step += 1
         if self.average is not None:
             self.average.update_parameters(self.model)
-        for name, value in terms.items():
-            self._sums[name] = self._sums.get(name, torch.zeros((), device=self.device)) + value.detach()
+        zero = torch.zeros((), device=self.device)
+        self._sums = {name: self._sums.get(name, zero) + value.detach() for name, value in terms.items()}
         self._counted += 1
 
     def _log(self) -> None:

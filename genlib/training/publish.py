@@ -17,14 +17,17 @@ from genlib.training import checkpoint, files
 from genlib.training.checkpoint import Header
 from genlib.training.run import Run, check_name, shipped_folder
 
+SAMPLES, COLUMNS = 30, 6  # the sheet that is on screen before a model is loaded
+
 Measure = Callable[[Model, str], dict[str, Any]]
 """(model, data set's name) -> its scores, which must not depend on anything else."""
 
 
 def publish(run: Run, name: str, measure: Measure, *, notes: str = "", replace: bool = False) -> Path:
-    """Score the run's checkpoint and ship it as ``name``: NAME.safetensors and NAME.json in the shipped folder.
+    """Score the run's checkpoint and ship it as ``name``: NAME.safetensors, NAME.json and a sheet of samples, NAME.png, in the
+    shipped folder.
 
-    Both files appear together, or neither; the run may go on training meanwhile. Raises `GenlibError` for a run
+    All appear together, or none; the run may go on training meanwhile. Raises `GenlibError` for a run
     without a checkpoint, a name that does not begin with MODEL-DATA, and, without ``replace``, a name that is taken.
     """
     if not run.checkpoint.is_file():
@@ -39,6 +42,9 @@ def publish(run: Run, name: str, measure: Measure, *, notes: str = "", replace: 
             new = Path(folder) / weights.name, Path(folder) / card.name
             checkpoint.save(new[0], model, model.state_dict(), header.origin)
             files.write_json(new[1], describe(name, model, header, scores, new[0], notes))
+            sheet = Path(folder) / f"{name}.png"
+            files.write_bytes(sheet, sheet_png(model.sample(SAMPLES, seed=1), COLUMNS, scale=4))
+            sheet.replace(weights.with_suffix(".png"))
             new[1].replace(card)
             new[0].replace(weights)
     except OSError as error:

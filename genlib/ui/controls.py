@@ -57,7 +57,9 @@ def group_of(kind: type[Model], name: str) -> Group:
 
 def fields(kind: type[Model], group: Group, without: Collection[str] = ()) -> list[str]:
     """The names of the fields of a group that a visitor may change."""
-    return [name for name in kind.Config.model_fields if group_of(kind, name) == group and name not in (*SHAPE, *without)]
+    return [
+        name for name in kind.Config.model_fields if group_of(kind, name) == group and name not in (*SHAPE, *without)
+    ]
 
 
 def label(name: str) -> str:
@@ -78,14 +80,14 @@ def help_text(info: FieldInfo) -> str:
 
 
 def parse_tuple(text: str, kind: Any) -> tuple[Any, ...]:
-    """"3, 5" -> (3, 5), as the entries' type. A word that is no such thing stays a word, and the config says what is wrong with it."""
+    """ "3, 5" -> (3, 5), as the entries' type. A word that is no such thing stays a word, and the config says what is wrong with it."""
     parts = [part.strip() for part in text.strip("()[] ").split(",") if part.strip()]
     item = next((part for part in get_args(kind) if part is not Ellipsis), str)
     values: list[Any] = []
     for part in parts:
         try:
             values.append(item(part))
-        except ValueError:
+        except (ValueError, TypeError):
             values.append(part)
     return tuple(values)
 

@@ -255,19 +255,31 @@ def situation(run: Run, state: Status) -> tuple[str, str] | None:
         ahead = job.position(run) - job.slots() + 1
         if ahead <= 0:
             return "info", "Starting: the first loss point comes within a few seconds."
-        return "info", f"Waiting in the queue: {ahead} run{'s' if ahead > 1 else ''} before it. It begins by itself; you may close the page."
+        return (
+            "info",
+            f"Waiting in the queue: {ahead} run{'s' if ahead > 1 else ''} before it. It begins by itself; you may close the page.",
+        )
     if state.state == "starting":
         return "info", "Starting: the first loss point comes within a few seconds."
     if state.state == "stopped":
         return "info", f"Stopped after step {state.step:,}, and saved: **Resume** goes on from there."
     if state.state == "interrupted":
         if run.state_file.exists():
-            return "warning", "Its process ended without a word: the machine went down, or somebody ended it. **Resume** goes on from what was saved last."
+            return (
+                "warning",
+                "Its process ended without a word: the machine went down, or somebody ended it. **Resume** goes on from what was saved last.",
+            )
         return "warning", "Its process ended without a word before anything was saved: **Resume** starts it anew."
     if state.state == "diverged":
-        return "error", f"{state.error} A resume would end the same way, since a run repeats bit for bit: start a new one with other settings."
+        return (
+            "error",
+            f"{state.error} A resume would end the same way, since a run repeats bit for bit: start a new one with other settings.",
+        )
     if state.state == "failed":
-        return "error", f"{state.error or 'The job failed.'} When that is mended, **Resume** goes on from what was saved last."
+        return (
+            "error",
+            f"{state.error or 'The job failed.'} When that is mended, **Resume** goes on from what was saved last.",
+        )
     return None
 
 
@@ -285,7 +297,10 @@ def metric_row(run: Run, state: Status) -> str:
         ("Trained for", duration(state.seconds)),
         ("Time left", left),
     ]
-    boxes = "".join(f'<div><div class="genlib-small">{name}</div><div class="genlib-figure">{value}</div></div>' for name, value in cells)
+    boxes = "".join(
+        f'<div><div class="genlib-small">{name}</div><div class="genlib-figure">{value}</div></div>'
+        for name, value in cells
+    )
     done = progress(state)
     bar = f'<div class="genlib-bar" title="{done:.0%} done"><div style="width:{100 * done:.1f}%;background:{colour}"></div></div>'
     return f'<div class="genlib-metrics" role="group" aria-label="{html.escape(run.name)}: {word}, {done:.0%} done">{boxes}</div>{bar}'
@@ -345,13 +360,24 @@ def _curves(run: Run, kind: type[Model]) -> None:
     place = st.container()
     log_loss, log_steps = st.columns(2)
     with log_loss:
-        by_loss = st.toggle("Log loss", key="log_loss", bind="query-params", help="Logarithmic values, where they are all positive.")
+        by_loss = st.toggle(
+            "Log loss", key="log_loss", bind="query-params", help="Logarithmic values, where they are all positive."
+        )
     with log_steps:
-        by_steps = st.toggle("Log steps", key="log_steps", bind="query-params", help="Logarithmic steps: the first ones count as much as the rest.")
+        by_steps = st.toggle(
+            "Log steps",
+            key="log_steps",
+            bind="query-params",
+            help="Logarithmic steps: the first ones count as much as the rest.",
+        )
     curves = {(split, term): history.curve(split, term) for split in figures.SPLITS for term in kind.terms}
     ink = "#EDF1F6" if st.context.theme.type == "dark" else "#17202B"
-    figure = figures.loss_figure(curves, kind.terms, adversarial=kind.family == "adversarial", log_loss=by_loss, log_steps=by_steps, ink=ink)
-    place.plotly_chart(figure, key="losses", config={"displayModeBar": False}, alt=figures.description(kind.terms, curves))
+    figure = figures.loss_figure(
+        curves, kind.terms, adversarial=kind.family == "adversarial", log_loss=by_loss, log_steps=by_steps, ink=ink
+    )
+    place.plotly_chart(
+        figure, key="losses", config={"displayModeBar": False}, alt=figures.description(kind.terms, curves)
+    )
 
 
 def _samples(run: Run, chosen: RunConfig, state: Status) -> None:
@@ -422,7 +448,9 @@ def _table(live: bool) -> None:
         picked = st.session_state[key]["selection"]["rows"]
         if picked and picked[0] < len(names):
             st.session_state["run"] = names[picked[0]]
-            st.session_state["table_generation"] = generation + 1  # a selected row's number means another run as soon as one is added
+            st.session_state["table_generation"] = (
+                generation + 1
+            )  # a selected row's number means another run as soon as one is added
 
     st.dataframe(
         pd.DataFrame(found),

@@ -83,6 +83,7 @@ def test_parameter_count_by_hand(preset: str) -> None:
 # The bound
 
 
+@torch.no_grad()
 def test_kl_in_closed_form_is_its_expectation() -> None:
     """KL = E_q[log q - log p]; and 0 where q is the prior: the -1/2 is there for every latent and step."""
     assert float(standard_kl(torch.zeros(7), torch.zeros(7)).abs().sum()) == 0.0
@@ -147,7 +148,7 @@ def test_bounds_are_in_order_below_the_truth() -> None:
     assert (fifty < truth + 0.01).all()
     torch.testing.assert_close(fifty, truth, atol=0.1, rtol=0.0)
     assert float((truth - elbo).mean()) > 0.1
-    torch.testing.assert_close(model.iwae(images, 5_000), truth, atol=0.03, rtol=0.0)  # E w = p(x)
+    torch.testing.assert_close(model.iwae(images, 5_000), truth, atol=0.05, rtol=0.0)  # E w = p(x)
 
 
 def test_more_steps_keep_the_order_of_the_bounds() -> None:

@@ -15,7 +15,15 @@ from genlib.training import checkpoint
 ROOT = Path(__file__).resolve().parents[2]
 
 # Whatever makes a network small; each model takes the fields it has.
-TINY = {"hidden": 8, "blocks": 1, "head": 8, "head_layers": 1, "steps": 3, "generator_width": 8, "discriminator_width": 8}
+TINY = {
+    "hidden": 8,
+    "blocks": 1,
+    "head": 8,
+    "head_layers": 1,
+    "steps": 3,
+    "generator_width": 8,
+    "discriminator_width": 8,
+}
 
 
 def tiny(name: str, **values: object) -> Model:
@@ -31,7 +39,9 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoints")
     for name in catalogue.names():
         model = tiny(name)
-        checkpoint.save(folder / f"{name}-mnist.safetensors", model, model.state_dict(), checkpoint.Origin(data="mnist", step=1))
+        checkpoint.save(
+            folder / f"{name}-mnist.safetensors", model, model.state_dict(), checkpoint.Origin(data="mnist", step=1)
+        )
     return folder
 
 

@@ -12,7 +12,10 @@ from genlib.training.history import History
 
 
 def row(step: int, loss: float, split: str = "train", **more: float) -> str:
-    return json.dumps({"step": step, "epoch": step / 10, "seconds": step * 0.5, "split": split, "loss": loss, **more}) + "\n"
+    return (
+        json.dumps({"step": step, "epoch": step / 10, "seconds": step * 0.5, "split": split, "loss": loss, **more})
+        + "\n"
+    )
 
 
 def test_appended_rows_appear_and_splits_stay_apart(tmp_path: Path) -> None:

@@ -13,8 +13,6 @@ from genlib.errors import GenlibError
 from genlib.training import job
 from genlib.training.run import LIVE, Run, all_runs
 
-STEPS = 100_000  # more than any test waits for
-
 
 def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
     until = time.monotonic() + seconds
@@ -148,6 +146,7 @@ def test_a_launch_that_cannot_write_is_one_sentence(make_run: Callable[..., Run]
     run.log_file.mkdir()
     with pytest.raises(GenlibError, match=r"log\.txt cannot be written"):
         job.launch(run)
+    assert run.status.state == "failed"
 
 
 def test_live_states_are_states(make_run: Callable[..., Run]):

@@ -323,14 +323,18 @@ def test_data_of_another_shape_is_refused(dataset: Dataset, toy_options: Options
         Loop(create("vae", data="cifar10"), dataset, toy_options())
 
 
+def interrupt_and_wait() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    threading.Event().wait(5)
+
+
 def test_a_second_signal_is_not_swallowed():
     before = signal.getsignal(signal.SIGINT)
     with loop._interrupts() as flag:
         os.kill(os.getpid(), signal.SIGINT)
         assert flag.wait(5)
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-            threading.Event().wait(5)
+            interrupt_and_wait()
     assert signal.getsignal(signal.SIGINT) is before
 
 

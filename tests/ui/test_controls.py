@@ -15,7 +15,6 @@ from genlib.ui import controls
 
 def toy_page() -> None:
     """A page with a control for every kind of field; what came back is shown as JSON."""
-    from typing import Literal
 
     import streamlit as st
     from pydantic import Field
