@@ -97,7 +97,7 @@ class LSTMCell(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(4 * hidden, inputs + hidden))
         self.bias = nn.Parameter(torch.zeros(4 * hidden))
-        scale = 1 / math.sqrt(hidden)
+        scale = 1 / math.sqrt(max(inputs, hidden))
         nn.init.uniform_(self.weight, -scale, scale)
         with torch.no_grad():  # gates that start open let the gradient reach the first steps (Jozefowicz et al. 2015)
             self.bias[hidden : 2 * hidden] = 1.0

@@ -167,6 +167,9 @@ class DRAW(Model):
             self.write_box = nn.Linear(hidden, 5)
             _start_box(self.read_box, n_read, max(h, w))
             _start_box(self.write_box, n_write, max(h, w))
+        else:
+            with torch.no_grad():
+                self.patch.weight.div_(config.steps)  # what T whole images add up to
         self.initial_encoder = nn.Parameter(torch.zeros(hidden))
         self.initial_decoder = nn.Parameter(torch.zeros(hidden))
         self.initial_canvas = nn.Parameter(torch.zeros(c, h, w))  # grey: at first a pixel costs ln 2

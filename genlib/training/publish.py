@@ -16,6 +16,7 @@ from genlib.models.contract import Model
 from genlib.training import checkpoint, files
 from genlib.training.checkpoint import Header
 from genlib.training.run import Run, check_name, shipped_folder
+from genlib.training.sheets import sheet_png
 
 SAMPLES, COLUMNS = 30, 6  # the sheet that is on screen before a model is loaded
 

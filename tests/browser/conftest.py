@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -66,11 +66,11 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def serve_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """``serve_app(path, *options) -> url`` starts ``streamlit run``, once a session for each path and options."""
+    """``serve_app(path, *options, env={}) -> url``: ``streamlit run``, once a session for each path, options and env."""
     running: dict[tuple[str, ...], tuple[subprocess.Popen, str]] = {}
 
-    def serve(path: str | Path, *options: str) -> str:
-        name = (str(Path(path).resolve()), *options)
+    def serve(path: str | Path, *options: str, env: Mapping[str, str] | None = None) -> str:
+        name = (str(Path(path).resolve()), *options, *(f"{key}={value}" for key, value in sorted((env or {}).items())))
         if name in running:
             return running[name][1]
         with socket.socket() as probe:
@@ -91,7 +91,7 @@ def serve_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
                 cwd=ROOT,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": path_variable},
+                env={**os.environ, "PYTHONPATH": path_variable, **(env or {})},
             )
         url = f"http://127.0.0.1:{port}"
         running[name] = (process, url)
@@ -116,6 +116,21 @@ def serve_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An ``env`` for `serve_app`: a small fresh checkpoint of every model, MODEL-mnist, and an empty folder of runs."""
+    from genlib.models import catalogue
+    from genlib.training import checkpoint
+    from tests.pages.conftest import tiny as tiny_model
+
+    folder = tmp_path_factory.mktemp("checkpoints")
+    for name in catalogue.names():
+        model = tiny_model(name)
+        origin = checkpoint.Origin(data="mnist", step=1)
+        checkpoint.save(folder / f"{name}-mnist.safetensors", model, model.state_dict(), origin)
+    return {"GENLIB_CHECKPOINTS": str(folder), "GENLIB_RUNS": str(tmp_path_factory.mktemp("runs"))}
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ It shares no code with genlib: it takes a model's parameters by name and its own
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -65,6 +66,5 @@ def draw(p: dict[str, Tensor], images: Tensor, noise: Tensor, n_read: int, n_wri
             canvas = canvas + fy[:, None].mT @ patch @ fx[:, None] / gamma
         else:
             canvas = canvas + patch.view(n, channels, height, width)
-    likelihood = torch.sigmoid(canvas)
-    log_p = images * torch.log(likelihood) + (1 - images) * torch.log(1 - likelihood)
+    log_p = images * F.logsigmoid(canvas) + (1 - images) * F.logsigmoid(-canvas)
     return -log_p.flatten(1).sum(1), torch.stack(kls, 1)

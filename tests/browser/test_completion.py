@@ -1,0 +1,173 @@
+"""The Completion page in Chromium: draw and complete, follow a link, upload what is no picture."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from genlib.data import load
+from genlib.data.codings import binarise
+from genlib.figures import completion as figures
+from genlib.figures import images
+from genlib.ui import links
+
+expect = pytest.importorskip("playwright.sync_api").expect
+APP = Path(__file__).resolve().parents[2] / "app.py"
+
+
+@pytest.fixture
+def completion(page, serve_app, tiny) -> Callable[[str], object]:
+    """``completion(query)`` opens the page and waits until it is quiet."""
+
+    def opened(query: str = ""):
+        page.goto(f"{serve_app(APP, env=tiny)}/completion{query}")
+        quiet(page)
+        return page
+
+    return opened
+
+
+def quiet(page) -> None:
+    """Wait until the page is whole and its script idle."""
+    expect(page.get_by_test_id("stTabs").or_(page.get_by_test_id("stAlert")).first).to_be_visible(timeout=60_000)
+    page.wait_for_timeout(300)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=60_000)
+
+
+def address(page) -> dict[str, str]:
+    return {name: values[-1] for name, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def sheet(page) -> np.ndarray:
+    """The sheet of completions as the browser got it, RGBA."""
+    picture = page.locator(".st-key-completion-sheet img")
+    expect(picture).to_have_attribute("alt", re.compile(r"^\d+ completions$"))
+    return np.asarray(Image.open(io.BytesIO(page.request.get(picture.evaluate("image => image.src")).body())))
+
+
+def tiles(page, n: int) -> np.ndarray:
+    """The single completions of a sheet, uint8 [n, 28, 28, 3]."""
+    scale, gap = -(-figures.TILE // 28), 8
+    columns = images.best_columns(n, 1.9)
+    whole = sheet(page)[..., :3]
+    step = 28 * scale + gap
+    assert whole.shape[1] == columns * step - gap
+    places = [(i // columns * step, i % columns * step) for i in range(n)]
+    return np.stack(
+        [whole[t + scale // 2 : t + 28 * scale : scale, x + scale // 2 : x + 28 * scale : scale] for t, x in places]
+    )
+
+
+def drag(page, surface, start: tuple[int, int], end: tuple[int, int]) -> None:
+    """Drag from one pixel (row, column) of the 28 x 28 picture to another."""
+    surface.scroll_into_view_if_needed()
+    box = surface.bounding_box()
+    points = [
+        (box["x"] + (c + 0.5) * box["width"] / 28, box["y"] + (r + 0.5) * box["height"] / 28) for r, c in (start, end)
+    ]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    page.mouse.move(*points[1], steps=8)
+    page.mouse.up()
+
+
+def test_draw_and_complete(completion) -> None:
+    page = completion("?source=Draw&seed=3")
+    before = sheet(page)
+    surface = page.get_by_test_id("canvas-surface").first
+    drag(page, surface, (6, 8), (6, 20))
+    drag(page, surface, (6, 20), (13, 12))
+    page.wait_for_url(re.compile("picture="))
+    quiet(page)
+    picture = links.unpack_picture(address(page)["picture"], (28, 28))
+    assert picture[6, 8:21].all(), "the stroke"
+    assert not picture[14:].any()
+    assert not np.array_equal(sheet(page), before)
+    drawn = tiles(page, 8)
+    assert np.array_equal(drawn[:, :14, :, 0], np.broadcast_to(picture[:14], (8, 14, 28))), "all keep what was drawn"
+    assert len({tile[14:].tobytes() for tile in drawn}) == 8, "and differ below"
+
+
+def test_hide_with_the_brush_and_the_box_and_follow_the_link(completion, chromium) -> None:
+    page = completion("?digit=3&n=4&seed=9&mask=nothing")
+    surface = page.get_by_test_id("canvas-surface").first
+    page.get_by_test_id("canvas-tool-box").first.click()
+    drag(page, surface, (10, 5), (20, 22))
+    page.wait_for_url(lambda url: "mask=nothing" not in url)
+    quiet(page)
+    page.get_by_test_id("canvas-tool-hide").first.click()
+    one = page.url
+    drag(page, surface, (24, 3), (24, 10))
+    page.wait_for_url(lambda url: url != one)
+    quiet(page)
+    known = links.unpack_mask(address(page)["mask"], 28, 28)
+    assert not known[10:21, 5:23].any()
+    assert not known[24, 3:11].any()
+    assert known[:10].all()
+    expect(page.get_by_text(re.compile(f"completions of {(~known).sum()} hidden pixels"))).to_be_visible()
+
+    chart = page.get_by_test_id("stPlotlyChart")
+    entropy = page.get_by_test_id("canvas-surface").nth(1)
+    drag(page, entropy, (12, 9), (12, 9))
+    page.wait_for_url(re.compile(r"pixel=12\.9"))
+    quiet(page)
+    expect(chart).to_be_visible()
+    said = page.get_by_text(re.compile(r"^Probability of ink")).inner_text()
+    expect(page.get_by_text(re.compile(r"Row 12, column 9: "))).to_be_visible()
+
+    digit = binarise(load("mnist").batch("test", slice(3, 4)), "threshold")[0, 0].numpy() * 255
+    drawn = tiles(page, 4)
+    assert all(np.array_equal(tile[known][:, 0], digit[known]) for tile in drawn), "the known pixels are kept"
+
+    other = chromium.new_context(viewport={"width": 1280, "height": 720}).new_page()
+    other.goto(page.url)
+    quiet(other)
+    assert np.array_equal(sheet(other), sheet(page)), "the link gives the same completions"
+    assert other.get_by_text(re.compile(r"^Probability of ink")).inner_text() == said
+    other.context.close()
+
+
+def test_a_click_on_a_pixel_leaves_the_completions_alone(completion) -> None:
+    page = completion("?n=2")
+    source = page.locator(".st-key-completion-sheet img").get_attribute("src")
+    line = page.get_by_text(re.compile("drawn in")).inner_text()
+    for column in (5, 14, 20):
+        drag(page, page.get_by_test_id("canvas-surface").nth(1), (18, column), (18, column))
+        page.wait_for_url(re.compile(rf"pixel=18\.{column}(&|$)"))
+        quiet(page)
+    assert page.locator(".st-key-completion-sheet img").get_attribute("src") == source
+    assert page.get_by_text(re.compile("drawn in")).inner_text() == line, "the time of the one drawing"
+
+
+def test_uploads_that_are_no_pictures_are_one_sentence_and_a_picture_is_taken(completion) -> None:
+    page = completion("?source=Upload")
+    expect(page.get_by_text("Upload a picture at the left")).to_be_visible()
+    large, small = io.BytesIO(), io.BytesIO()
+    Image.new("L", (6000, 5000)).save(large, "PNG")
+    disc = np.where(np.hypot(*(np.mgrid[:56, :56] - 27.5)) < 18, 255, 0).astype(np.uint8)
+    Image.fromarray(disc).save(small, "PNG")
+    chooser = page.locator('[data-testid="stFileUploader"] input[type=file]')
+    for name, data, said in (
+        ("letter.png", b"Dear Sir or Madam", "letter.png.* is not a picture"),
+        ("poster.png", large.getvalue(), "poster.png.* is too large"),
+    ):
+        chooser.set_input_files({"name": name, "mimeType": "image/png", "buffer": data})
+        alert = page.get_by_test_id("stAlert")
+        expect(alert).to_have_text(re.compile(said))
+        expect(alert).to_have_count(1)
+        expect(page.get_by_test_id("stException")).to_have_count(0)
+    chooser.set_input_files({"name": "disc.png", "mimeType": "image/png", "buffer": small.getvalue()})
+    page.wait_for_url(re.compile("picture="))
+    quiet(page)
+    expect(page.get_by_test_id("stAlert")).to_have_count(0)
+    picture = links.unpack_picture(address(page)["picture"], (28, 28))
+    assert np.array_equal(picture > 127, disc[::2, ::2] > 127)
+    known = np.broadcast_to(np.where(picture[:14] >= 85, 255, 0), (8, 14, 28))
+    assert np.array_equal(tiles(page, 8)[:, :14, :, 0], known)
