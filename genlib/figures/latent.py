@@ -66,11 +66,11 @@ def class_centres(mean: np.ndarray, labels: np.ndarray, classes: int) -> list[tu
 
 
 def farthest_pair(centres: Sequence[tuple[float, float] | None], extent: float) -> tuple[int, int] | None:
-    """The two classes whose centres lie farthest apart within the plane; None if there are not two that differ."""
+    """The two classes whose centres lie farthest apart within the plane; None if none are a tenth of it apart."""
     inside = [(k, c) for k, c in enumerate(centres) if c is not None and max(map(abs, c)) <= extent]
     pairs = [(math.dist(p, q), i, j) for i, p in inside for j, q in inside if i < j]
-    best = max(pairs, default=(0.0, 0, 0))
-    return best[1:] if best[0] > 0 else None
+    apart, i, j = max(pairs, default=(0.0, 0, 0))
+    return (i, j) if apart > 0.2 * extent else None
 
 
 def nearest(mean: np.ndarray, at: Sequence[float], count: int) -> np.ndarray:

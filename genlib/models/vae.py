@@ -243,9 +243,13 @@ class VAE(Model):
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x), [N, latent] each.
 
-        Grey values go in as they are (in the `threshold` form: cut at the threshold), so no code depends on a draw.
+        A model of a drawn form sees the likeliest draw of a grey image, cut at 1/2: an image has one code, not one for each
+        draw. Grey values themselves it has never seen, and they would land elsewhere on the plane.
         """
-        return self.encoder(binarise(images, "threshold") if self.config.binarisation == "threshold" else images)
+        form = self.config.binarisation
+        if form == "unit":
+            return self.encoder(images)
+        return self.encoder(binarise(images, form) if form == "threshold" else (images > 0.5).to(images.dtype))
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def show(s: Settings, found: Codes | None, p: Plane, begun: Start) -> np.ndarray
 
     Returns the picture, uint8 [H, W] or [H, W, 3].
     """
-    left, right = st.columns(2, gap="medium")
+    left, right = st.columns([9, 11], gap="medium")
     markers: list[latent_view.Marker] = []
     with right:
         st.html(_STYLE)

@@ -94,13 +94,13 @@ def _inside(point: latent.Point, p: Plane) -> bool:
 
 
 def show_facts(s: Settings, found: Codes | None) -> None:
-    """Measured figures, and what is wrong with the plane if something is."""
+    """Measured figures, and in the sidebar, in sight, what is wrong with the plane if something is."""
     lines = [line for line in (_bound(s), _spread(found)) if line]
     if lines:
         st.markdown("  \n".join(lines))
     warning = verdict(found) if found else None
     if warning:
-        st.warning(warning, icon="⚠️")
+        st.sidebar.warning(warning)
 
 
 def _bound(s: Settings) -> str | None:
@@ -141,15 +141,14 @@ def verdict(found: Codes) -> str | None:
     """What is wrong with the plane, in a sentence; None if nothing is."""
     if found.kl < COLLAPSED:
         return (
-            f"KL collapse: a code costs {found.kl:.2f} nats, so it says next to nothing about its image. All codes lie "
-            "in one place, and every decode is the same average of all images."
+            f"**KL collapse.** A code costs {found.kl:.2f} nats, so it says next to nothing about its image: all codes "
+            "lie in one place, and every decode is the same average."
         )
     spread = float(np.sqrt((found.mean**2).mean()))
     if spread > WIDE:
         return (
-            f"The codes spread {spread:.1f} times as far as the prior N(0, I), whose 3σ circle is small in the middle: "
-            "what the model draws from the prior comes from that circle only, and the gaps between the clusters are "
-            "holes where no image ever was."
+            f"**Far from the prior.** The codes spread {spread:.1f} times as far as N(0, I). Samples come from its 3σ "
+            "circle only, small in the middle; the gaps between the clusters are holes."
         )
     return None
 

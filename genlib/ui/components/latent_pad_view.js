@@ -65,8 +65,8 @@ const padView = {
   resize() {
     const available = this.root.clientWidth;
     if (!available || !this.data) return;
-    // The same 700 stands in latent_pad.css: below it the picture goes under the plane.
-    const beside = available > 700;
+    // The same 840 stands in latent_pad.css: below it the picture goes under the plane; the legend needs its width.
+    const beside = available > 840;
     const whole = Math.min(fitWindow(this.data.size, 0.64, 340), beside ? available * 0.54 : available);
     const side = Math.floor(whole - MARGIN.left - MARGIN.right);
     if (side !== this.span) this.base = null;
