@@ -117,18 +117,19 @@ class DRAW(Model):
     )
     presets: ClassVar[dict[str, Preset]] = {
         "paper": Preset(
-            "The writing box first makes a rough blot of the right place and size, then follows the strokes; the code "
-            "spends its nats in the early and middle steps.",
+            "The first steps lay down a blurred average of all digits; then the writing box shrinks and follows the "
+            "stroke, as a pen does.",
             {"epochs": 200, "ema_decay": 0.999},
         ),
         "tutorial": Preset(
-            "Half the paper's steps, otherwise its model: the digit stands after about 20 steps, the rest sharpen it.",
+            "Half the paper's steps, otherwise its model: a blurred average first, then stroke after stroke; every "
+            "step costs about the same nats.",
             {"steps": 32, "batch_size": 64, "epochs": 60, "ema_decay": 0.999, "schedule": "cosine"},
         ),
         "quick": Preset(
-            "For the first minutes every sample is the same grey blot and the KL is near zero; when the KL rises, "
-            "strokes and then digits appear.",
-            {"steps": 12, "batch_size": 64, "epochs": 6, "learning_rate": 2e-3, "schedule": "cosine"},
+            "At first every sample is the same grey blot and the KL is near zero; when the KL rises, strokes and then "
+            "digits appear.",
+            {"steps": 12, "batch_size": 32, "epochs": 4, "schedule": "cosine"},
         ),
         "kl-collapse": Preset(
             "The KL term weighs 50 times too much and falls to zero: the code says nothing about the image, and "

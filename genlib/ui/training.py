@@ -173,7 +173,7 @@ def options(run: Run) -> RunConfig:
 
 @lru_cache(maxsize=512)
 def _ended(path: Path, version: int) -> Status | None:
-    state = Run(path).status
+    state = Run(path).written_status()
     return None if state.state in LIVE else state
 
 

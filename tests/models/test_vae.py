@@ -194,6 +194,19 @@ def test_code_of_an_image_depends_on_that_image_alone() -> None:
                 torch.testing.assert_close(whole[i : i + 1], alone)
 
 
+def test_grey_image_is_encoded_as_its_likeliest_draw() -> None:
+    grey = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(4))
+    seen = {
+        "unit": grey,
+        "dynamic": (grey > 0.5).float(),
+        "static": (grey > 0.5).float(),
+        "threshold": binarise(grey, "threshold"),
+    }
+    for form, image in seen.items():
+        model = lively((1, 8, 8), binarisation=form)
+        assert torch.equal(model.encode(grey)[0], model.encoder(image)[0].detach()), form
+
+
 def test_temperature_scales_the_prior() -> None:
     model = lively((1, 8, 8))
     z = torch.randn(3, 2, generator=model.generator(9))

@@ -262,7 +262,7 @@ def test_each_state_has_its_sentence_and_its_buttons(
         "failed": "The disk was full.".replace("The", "Oh, the"),
         "diverged": "Training diverged: lower the learning rate.",
     }.get(state, "")
-    status.heartbeat, status.queued_at, status.pid = time.time(), time.time(), 0
+    status.heartbeat, status.queued_at, status.pid = time.time() + 3600, time.time(), 0
     run.write_status(status)
     app = open_page("train", run="mine")
     assert not app.exception
@@ -282,7 +282,7 @@ def test_a_killed_job_is_seen_as_interrupted(open_page: OpenPage) -> None:
 def test_stop_and_resume_reach_the_run(open_page: OpenPage, launched: list[str]) -> None:
     run = make_run("mine", state="running")
     status = run.written_status()
-    status.heartbeat = time.time()
+    status.heartbeat = time.time() + 3600
     run.write_status(status)
     app = open_page("train", run="mine")
     button(app, "Stop").click()  # type: ignore[attr-defined]
@@ -303,7 +303,7 @@ def test_the_queue_position_shows(open_page: OpenPage) -> None:
     for index, name in enumerate(("first", "second", "third")):
         run = make_run(name, state="running" if index == 0 else "queued")
         status = run.written_status()
-        status.queued_at, status.heartbeat = now + index, time.time()
+        status.queued_at, status.heartbeat = now + index, now + 3600
         run.write_status(status)
     assert any("2 runs before it" in text for text in texts(open_page("train", run="third")))
     assert any("1 run before it" in text for text in texts(open_page("train", run="second")))

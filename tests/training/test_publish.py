@@ -47,7 +47,9 @@ def run(shipped: Path) -> Run:
 
 def test_card_and_weights(run: Run, shipped: Path) -> None:
     path = publish(run, "vae-mnist", measure, notes="A note.")
-    assert sorted(file.name for file in shipped.iterdir()) == [f"vae-mnist.{kind}" for kind in ("json", "png", "safetensors")]
+    assert sorted(file.name for file in shipped.iterdir()) == [
+        f"vae-mnist.{kind}" for kind in ("json", "png", "safetensors")
+    ]
     card = checkpoint.read_card("vae-mnist")
     assert card["scores"] == SCORES
     assert card["binarisation"] == "dynamic"
