@@ -11,8 +11,8 @@ plane = latent.plane(settings, codes)
 begun = latent_points.start(settings, plane)
 picture, reach = None, plane.extent
 if settings.view == latent.PLANE:
-    latent_view.path_controls(settings, plane, begun)
     latent_view.show_pad(settings, codes, plane, begun)
+    latent_view.path_controls(settings, plane, begun)
 elif settings.view == latent.ENCODE:
     picture = latent_encode.show(settings, codes, plane, begun)
 else:

@@ -166,7 +166,8 @@ def loss_figure(
             title={"text": plot.unit, "standoff": 6, "font": text}, **({"range": scale} if scale else {"autorange": True}),
         )  # fmt: skip
         notes.append(_note(f"<b>{'   '.join(names)}</b>", left, top, text, right=False, shift=1))
-    return {"data": traces, "layout": layout}
+    # plotly refuses a figure without a trace; an empty one lets the axes be seen before the first point
+    return {"data": traces or [{"type": "scatter", "x": [], "y": []}], "layout": layout}
 
 
 def _note(text: str, x: float, y: float, font: dict[str, str], *, right: bool, shift: int) -> dict[str, Any]:

@@ -152,8 +152,8 @@ class VAE(Model):
             failure=True,
         ),
         "no-kl": Preset(
-            "Reconstructions are good, but the codes run far away from the prior, the KL rises without end, and "
-            "samples from the prior hit holes: most of them are no digits.",
+            "Nothing holds the codes: they run far from the prior, and the KL rises to hundreds of nats. Reconstructions are "
+            "good, but samples from the prior all fall on one small spot between the clusters and look alike.",
             {"beta": 0.0, "epochs": 20},
             failure=True,
         ),

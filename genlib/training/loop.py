@@ -84,7 +84,7 @@ class Loop:
         stream = torch.Generator(self.device)
         self.optimizers = StepOptimizers(model.optimizers(), self.fabric, self.config.gradient_clip, stream)
         self.dataset = dataset
-        static = getattr(self.config, "binarisation", None) == "static"
+        static = getattr(self.config, "binarisation", None) == "static" and getattr(self.config, "levels", 2) == 2
         self.images = (dataset.binary("train", "static") * 255).byte() if static else dataset.images("train")
         self.per_epoch = max(1, len(self.images) // self.config.batch_size)
         self.total_steps = self.config.epochs * self.per_epoch

@@ -20,6 +20,7 @@ from genlib.models.contract import Config, Model
 SHAPE = ("channels", "height", "width")  # the data set decides these
 SLIDER_STEPS = 64  # a whole number with at most this many values gets a slider
 Group = Literal["architecture", "training"]
+GROUPS: tuple[Group, ...] = get_args(Group)
 
 
 def bounds(info: FieldInfo) -> tuple[float | None, float | None, bool]:
@@ -50,8 +51,8 @@ def group_of(kind: type[Model], name: str) -> Group:
     """
     extra = kind.Config.model_fields[name].json_schema_extra
     marked = extra.get("group") if isinstance(extra, dict) else None
-    if marked in ("architecture", "training"):
-        return typing.cast(Group, marked)
+    if marked in GROUPS:
+        return marked
     return "training" if name in Config.model_fields else "architecture"
 
 

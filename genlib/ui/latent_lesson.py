@@ -85,7 +85,8 @@ def _images(n: int, s: Settings) -> str:
 
 
 def _plane_lines(s: Settings, now: Start) -> Lines:
-    z, a, b = (write_point(point).replace(",", ", ") for point in (now.z, now.a, now.b))
+    # as Python writes floats, "0.0": a tensor of 0 and 1 would be one of integers; rounded as in the link
+    z, a, b = (", ".join(str(float(part)) for part in write_point(point).split(",")) for point in (now.z, now.a, now.b))
     return ["import genlib", "import torch", "from genlib.data import load"], [
         f"picture = model.decode(torch.tensor([[{z}]]))  # {_images(1, s)} in [0, 1]",
         "",

@@ -76,8 +76,9 @@ def keep(begun: Start, z: Point, a: Point, b: Point) -> None:
 
 
 def now(begun: Start) -> Start:
-    """Where the points are now, as far as the server knows: where they were let go."""
-    return st.session_state.get("latent-now", begun)
+    """Where the points are now, as far as the server knows: where they were let go since the pad began."""
+    kept: Start | None = st.session_state.get("latent-now")
+    return kept if kept and (kept.of, kept.revision) == (begun.of, begun.revision) else begun
 
 
 def _link() -> tuple[str | None, str | None, str | None]:

@@ -67,9 +67,8 @@ def path_controls(s: Settings, p: Plane, begun: Start) -> None:
     columns = st.sidebar.columns(2)
     for name, label, column in zip("ab", ("Path from", "Path to"), columns, strict=True):
         key = f"latent-end-{name}"
-        # Only as long as the end is where the choice put it: it can be dragged away.
-        at = begun if begun.of != points.of else points
-        st.session_state[key] = next((c for c, centre in centres.items() if centre == getattr(at, name)), None)
+        # An end that was dragged away is no class's any more.
+        st.session_state[key] = next((c for c, centre in centres.items() if centre == getattr(points, name)), None)
         column.selectbox(
             label,
             list(centres),

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import plotly.graph_objects as go
 import plotly.io
+import plotly.tools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -124,7 +125,8 @@ def test_the_first_point_can_be_seen() -> None:
 def test_nothing_yet_is_an_empty_plot_with_its_axes() -> None:
     terms = catalogue.get("draw").terms
     figure = training.loss_figure({}, terms)
-    assert figure["data"] == []
+    assert [len(trace["x"]) for trace in figure["data"]] == [0]
+    plotly.tools.return_figure_from_figure_or_data(figure, validate_figure=True)  # as the page hands it over
     assert figure["layout"]["yaxis"]["title"]["text"] == "nats per image"
     assert training.description(terms, {}) == "Loss curves. No point yet."
 

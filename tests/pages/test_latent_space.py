@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import genlib
 from genlib.data import load
 from genlib.figures import images
 from genlib.training import checkpoint
-from genlib.ui import latent, latent_encode, latent_points, links
+from genlib.ui import latent, latent_encode, latent_points, links, models
 
 from .latent_models import TEST_IMAGES, lively_vae, save, small_mnist, write_checkpoints
 
@@ -45,9 +46,12 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def surroundings(sandbox: Path, planes: Path, small_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def surroundings(sandbox: Path, planes: Path, small_data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("GENLIB_CHECKPOINTS", str(planes))
     monkeypatch.setenv("GENLIB_DATA", str(small_data))
+    models._available.clear()  # the page remembers for some seconds what there is
+    yield
+    models._available.clear()
 
 
 @pytest.fixture
@@ -80,16 +84,6 @@ def text(app: AppTest) -> str:
 
 def link(app: AppTest) -> dict[str, str]:
     return {name: value if isinstance(value, str) else value[-1] for name, value in app.query_params.items()}
-
-
-def shown(app: AppTest, place: int) -> np.ndarray:
-    """A picture of the page as it is served, [H, W, 3], in the model's own pixels."""
-    from streamlit.runtime import get_instance, exists
-
-    url = [picture.url for element in app.image for picture in element.proto.imgs][place]
-    assert exists()
-    data, _ = get_instance().media_file_mgr._storage.load_and_get(url)  # type: ignore[attr-defined]
-    return np.asarray(Image.open(io.BytesIO(data)))
 
 
 # -- the views ---------------------------------------------------------------------------------------------------------
@@ -135,9 +129,9 @@ def test_place_and_rank_are_what_counting_gives(page, index: int) -> None:
     rank = re.search(r"more than (\d+)% of 300 test images \(median (\d+) nats\)", said)
     assert rank, said
     costs = -model.elbo(data.batch("test", slice(None)))
-    assert float(rank[2]) == pytest.approx(costs.median(), rel=0.02), "one draw of each code, so nearly"
+    assert float(rank[2]) == pytest.approx(costs.median().item(), rel=0.05), "one draw of each code, so nearly"
     own = model.bound(data.batch("test", slice(index, index + 1)))
-    assert float(rank[1]) / 100 == pytest.approx((costs < sum(own)).float().mean(), abs=0.05)
+    assert float(rank[1]) / 100 == pytest.approx((costs < sum(own)).float().mean().item(), abs=0.05)
 
 
 def test_another_image_changes_the_pictures_and_the_link(page) -> None:
@@ -159,8 +153,6 @@ def test_the_grid_s_code_gives_the_pictures_it_shows(page, spacing: str, reach: 
     names = run(code(app))
     chart = json.loads(app.get("plotly_chart")[0].proto.spec)
     sheet = chart["layout"]["images"][0]["source"].partition(",")[2]
-    import base64
-
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(sheet))))
     tiles = images.to_pixels(names["pictures"])
     size = pixels.shape[0] // 4
@@ -283,7 +275,7 @@ def test_collapsed_and_far_planes_are_called_by_name(page) -> None:
     assert (mean.abs().amax(1) <= reach).float().mean() >= 0.99
 
 
-def test_the_card_s_score_is_told_and_a_run_s_is_measured(page, planes: Path, sandbox: Path) -> None:
+def test_the_card_s_score_is_told_and_another_is_measured(page, planes: Path) -> None:
     card = planes / "vae-mnist.json"
     scores = {"elbo_nats": 151.25, "reconstruction_nats": 145.0, "kl_nats": 6.25, "binarisation": "dynamic"}
     card.write_text(json.dumps({"scores": scores}))
@@ -296,26 +288,29 @@ def test_the_card_s_score_is_told_and_a_run_s_is_measured(page, planes: Path, sa
     costs = -genlib.load("vae-mnist-far").elbo(load("mnist").batch("test", slice(None)))
     measured = re.search(r"\*\*([\d.]+) nats\*\* an image, measured here on 300", text(page(model="vae-mnist-far")))
     assert measured
-    assert float(measured[1]) == pytest.approx(costs.mean(), rel=0.02)
+    assert float(measured[1]) == pytest.approx(costs.mean().item(), rel=0.02)
 
 
-def test_without_the_data_set_the_plane_is_there_all_the_same(open_page, sandbox: Path) -> None:
-    save(sandbox / "clothes" / "checkpoint.safetensors", lively_vae(), data="fashion_mnist")
-    app = open_page("latent_space", model="clothes", z="0.5,0.5")
+def test_without_the_data_set_the_plane_is_there_all_the_same(open_page, tmp_path, monkeypatch) -> None:
+    save(tmp_path / "vae-fashion_mnist.safetensors", lively_vae(), data="fashion_mnist")
+    monkeypatch.setenv("GENLIB_CHECKPOINTS", str(tmp_path))
+    app = open_page("latent_space", z="0.5,0.5")
     assert not app.exception
-    assert [("genlib data fetch" in error.value) for error in app.error] == [True]
+    assert len(app.error) == 1
+    assert "genlib data fetch fashion_mnist" in app.error[0].value
     assert torch.is_tensor(run(code(app).partition("data = load")[0])["picture"])
 
 
-def test_a_diverged_encoder_is_one_sentence(open_page, sandbox: Path) -> None:
+def test_a_diverged_encoder_is_one_sentence(open_page, tmp_path, monkeypatch) -> None:
     model = lively_vae()
     with torch.no_grad():
         model.encoder.mean.bias.fill_(float("nan"))
-    save(sandbox / "diverged" / "checkpoint.safetensors", model)
-    app = open_page("latent_space", model="diverged")
+    save(tmp_path / "vae-mnist.safetensors", model)
+    monkeypatch.setenv("GENLIB_CHECKPOINTS", str(tmp_path))
+    app = open_page("latent_space")
     assert not app.exception
-    assert any("diverged" in error.value for error in app.error)
-    assert not any("Traceback" in error.value for error in app.error)
+    assert len(app.error) == 1
+    assert "its training has diverged" in app.error[0].value
 
 
 def test_encoding_in_chunks_gives_every_test_image_its_own_code(page, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from genlib.errors import GenlibError
 from genlib.models import catalogue
 from genlib.training import files, job
 from genlib.training.run import Run, RunConfig, Status
-from genlib.ui import training
+from genlib.ui import runs
 
 OpenPage = Callable[..., AppTest]
 
@@ -128,9 +128,9 @@ def test_names_never_collide(open_page: OpenPage, launched: list[str], monkeypat
         assert not app.error
     assert launched == ["gan-1", "gan-2", "gan-3"]
     stale = iter(["gan-1", "gan-2", "gan-9"])  # as if two others had been faster between looking and starting
-    monkeypatch.setattr(training, "fresh_name", lambda model: next(stale))
+    monkeypatch.setattr(runs, "fresh_name", lambda model: next(stale))
     kind = catalogue.get("gan")
-    assert training.start(kind, kind.configure("quick", (1, 28, 28)), "mnist", "quick", 1.0, "").name == "gan-9"
+    assert runs.start(kind, kind.configure("quick", (1, 28, 28)), "mnist", "quick", 1.0, "").name == "gan-9"
 
 
 @pytest.mark.parametrize(
@@ -383,17 +383,17 @@ def test_a_damaged_run_folder_does_not_hide_the_others(open_page: OpenPage, sand
 def test_frames_that_were_kept_stay_where_they_are_and_the_newest_is_there() -> None:
     before: list[int] = []
     for total in range(1, 3000):
-        now = training.kept(total)
+        now = runs.kept(total)
         assert now[-1] == total - 1
         assert now[: len(before) - 1] == before[:-1], "only the newest frame may be replaced"
         before = now
     assert len(before) < 160
-    assert training.kept(0) == []
-    assert training.kept(20) == list(range(20))
+    assert runs.kept(0) == []
+    assert runs.kept(20) == list(range(20))
 
 
 def test_duration() -> None:
-    assert [training.duration(seconds) for seconds in (None, 0, 59.6, 75, 3700)] == [
+    assert [runs.duration(seconds) for seconds in (None, 0, 59.6, 75, 3700)] == [
         "–",
         "0 s",
         "1 min 00 s",
@@ -403,17 +403,17 @@ def test_duration() -> None:
 
 
 def test_looks_are_seldom_later_and_none_at_the_end() -> None:
-    periods = [training.period(Status(state="running", seconds=seconds)) for seconds in (0, 500, 5000)]
+    periods = [runs.period(Status(state="running", seconds=seconds)) for seconds in (0, 500, 5000)]
     assert periods == sorted(periods, key=float)  # type: ignore[arg-type]
     assert periods[0] == 1.0
-    assert training.period(Status(state="finished")) is None
+    assert runs.period(Status(state="finished")) is None
 
 
 @pytest.mark.parametrize("name", catalogue.names())
 def test_parameters_are_counted_without_building_the_network(name: str) -> None:
     kind = catalogue.get(name)
     config = kind.configure(next(iter(kind.presets)), (1, 28, 28))
-    counts = training.parameters(name, config.model_dump())
+    counts = runs.parameters(name, config.model_dump())
     model = kind.from_config(config)
     assert counts == {
         part: sum(p.numel() for p in module.parameters() if p.requires_grad) for part, module in model.parts().items()

@@ -15,6 +15,8 @@ from genlib.ui import controls
 
 def toy_page() -> None:
     """A page with a control for every kind of field; what came back is shown as JSON."""
+    # AppTest runs this function's text by itself, so every import stands inside
+    from typing import ClassVar, Literal  # noqa: F811
 
     import streamlit as st
     from pydantic import Field
@@ -35,8 +37,8 @@ def toy_page() -> None:
 
     class Toy(Model):
         name = "toy"
-        presets = {}
-        terms = {}
+        presets: ClassVar = {}
+        terms: ClassVar = {}
 
     Toy.Config = ToyConfig
     base = ToyConfig()
