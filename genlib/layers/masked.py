@@ -28,11 +28,12 @@ MaskKind = Literal["A", "B"]
 def causal_mask(kind: MaskKind, out_channels: int, in_channels: int, kernel: int, groups: int = 1) -> Tensor:
     """The mask [out, in, k, k] of zeros and ones for weights of a convolution with an odd kernel."""
     middle = kernel // 2
-    mask = torch.zeros(out_channels, in_channels, kernel, kernel)
+    # On the CPU even under torch.device("meta"), where the arithmetic below would first import the compiler, for seconds
+    mask = torch.zeros(out_channels, in_channels, kernel, kernel, device="cpu")
     mask[:, :, :middle] = 1  # the rows above
     mask[:, :, middle, :middle] = 1  # the same row, to the left
-    out_group = torch.arange(out_channels) * groups // out_channels  # [out]: the image channel a map belongs to
-    in_group = torch.arange(in_channels) * groups // in_channels  # [in]
+    out_group = torch.arange(out_channels, device="cpu") * groups // out_channels  # [out]: the image channel a map belongs to
+    in_group = torch.arange(in_channels, device="cpu") * groups // in_channels  # [in]
     earlier = in_group[None] < out_group[:, None] if kind == "A" else in_group[None] <= out_group[:, None]  # [out, in]
     mask[:, :, middle, middle] = earlier.to(mask.dtype)
     return mask

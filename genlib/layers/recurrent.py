@@ -6,7 +6,6 @@ bias is counted once, as in the papers' equations.
 """
 
 import math
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -19,11 +18,6 @@ def working_dtype(parameter: Tensor) -> torch.dtype:
     if kind != "meta" and torch.is_autocast_enabled(kind):
         return torch.get_autocast_dtype(kind)
     return parameter.dtype
-
-
-def full_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """Switches autocast off: for small operations, which it makes slower and coarser."""
-    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 class RepeatedLinear:

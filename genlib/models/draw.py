@@ -32,7 +32,8 @@ from torch import Tensor, nn
 
 from genlib.data import binarise
 from genlib.layers.attention import FusedGrids, GlimpseBox, glimpse_box
-from genlib.layers.recurrent import LSTMCell, RepeatedLinear, full_precision, working_dtype
+from genlib.layers.precision import full_precision
+from genlib.layers.recurrent import LSTMCell, RepeatedLinear, working_dtype
 from genlib.models import contract
 from genlib.models.contract import TRAINING, Bound, Family, Model, Optimizers, Preset
 from genlib.models.gaussian import standard_kl
@@ -122,8 +123,8 @@ class DRAW(Model):
             {"epochs": 200, "ema_decay": 0.999},
         ),
         "tutorial": Preset(
-            "Half the paper's steps, otherwise its model: a blurred average first, then stroke after stroke; every "
-            "step costs about the same nats.",
+            "Half the paper's steps, otherwise its model: a blurred average first, then stroke after stroke; each "
+            "step costs only a nat or so.",
             {"steps": 32, "batch_size": 64, "epochs": 60, "ema_decay": 0.999, "schedule": "cosine"},
         ),
         "quick": Preset(
@@ -257,7 +258,8 @@ class DRAW(Model):
     def bound(self, images: Tensor, *, seed: int = 0) -> Bound:
         """Reconstruction (one draw of the codes per image) and KL, [N] nats each."""
         generator = self.generator(seed)
-        parts = [self._bound(part, generator) for part in self._binary(images).split(IMAGES_AT_ONCE)]
+        with full_precision(images.device):
+            parts = [self._bound(part, generator) for part in self._binary(images).split(IMAGES_AT_ONCE)]
         return Bound(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
     def elbo(self, images: Tensor, *, seed: int = 0) -> Tensor:
@@ -273,7 +275,8 @@ class DRAW(Model):
         """
         generator = self.generator(seed)
         rows = self._binary(images).repeat_interleave(k, 0).split(IMAGES_AT_ONCE)  # each image k times in a row
-        weights = torch.cat([self._log_weights(x, generator) for x in rows])
+        with full_precision(images.device):
+            weights = torch.cat([self._log_weights(x, generator) for x in rows])
         return weights.view(-1, k).logsumexp(1) - math.log(k)
 
     def _log_weights(self, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -293,9 +296,10 @@ class DRAW(Model):
         self.refuse_label(label)
         noise = self.noise(n, self.generator(seed)) * temperature
         pictures = []
-        for part in noise.split(IMAGES_AT_ONCE, 1):
-            *_, last = self.steps(part, None)
-            pictures.append(_from_rows(last.canvas, self.config.channels).sigmoid())
+        with full_precision(self.device):
+            for part in noise.split(IMAGES_AT_ONCE, 1):
+                *_, last = self.steps(part, None)
+                pictures.append(_from_rows(last.canvas, self.config.channels).sigmoid())
         return torch.cat(pictures)
 
     @torch.no_grad()
@@ -309,7 +313,8 @@ class DRAW(Model):
         if images is not None:
             images, n = self._binary(images), len(images)
         noise = self.noise(n, self.generator(seed))
-        steps = list(self.steps(noise * temperature if images is None else noise, images))
+        with full_precision(self.device):
+            steps = list(self.steps(noise * temperature if images is None else noise, images))
         states = torch.stack([step.state for step in steps], 1)  # [N, T, hidden]
         write = read = kl = glimpses = errors = None
         if config.attention:

@@ -139,7 +139,7 @@ def test_a_shared_link_gives_the_same_view(latent_space, model: VAE) -> None:
         assert numbers(root, name) == pytest.approx(point)
     assert np.abs(picture(page) - decode(model, np.array([1.2, -0.7]))).max() <= EXACT
     page.get_by_test_id("stSidebar").get_by_text("Grid", exact=True).click()
-    expect(page.get_by_text("Decodes at 20 × 20 codes")).to_be_visible()
+    expect(page.get_by_text("Decodes at 20 × 20 codes")).to_be_visible(timeout=60_000)
     quiet(page)
     page.reload()
     expect(page.get_by_text("Decodes at 20 × 20 codes")).to_be_visible(timeout=60_000)

@@ -66,6 +66,21 @@ def test_half_precision_products_change_little() -> None:
         torch.testing.assert_close(found.mean(), wanted.mean(), rtol=0.01, atol=0.0)
 
 
+def test_what_is_shown_or_reported_is_never_in_half_precision() -> None:
+    model = tiny(noise=0.2)
+    images = bits()
+
+    def results() -> list[Tensor]:
+        trace = model.trace(images)
+        assert trace.kl is not None
+        return [*model.bound(images), model.iwae(images, 3), model.sample(3), trace.canvases, trace.kl]
+
+    full = results()
+    with torch.autocast("cpu", torch.bfloat16):
+        half = results()
+    assert all(torch.equal(found, wanted) for found, wanted in zip(half, full, strict=True))
+
+
 @pytest.mark.parametrize("preset", ["paper", "tutorial"])
 def test_parameter_count_by_hand(preset: str) -> None:
     """Four gates see (glimpses of image and error 2 x 2 x 2, h^dec 256, h^enc 256), or (z 100, h^dec 256), and a bias."""

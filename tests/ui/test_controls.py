@@ -16,7 +16,7 @@ from genlib.ui import controls
 def toy_page() -> None:
     """A page with a control for every kind of field; what came back is shown as JSON."""
     # AppTest runs this function's text by itself, so every import stands inside
-    from typing import ClassVar, Literal  # noqa: F811
+    from typing import ClassVar
 
     import streamlit as st
     from pydantic import Field
