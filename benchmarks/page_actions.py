@@ -21,7 +21,13 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
 # page -> the button whose click is timed
 ACTIONS = {
     "": "Draw fresh samples",
@@ -44,8 +50,17 @@ def serve(runs: str) -> tuple[subprocess.Popen, str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "genlib.ui.serve", "--server.headless=true", f"--server.port={port}", "--server.address=127.0.0.1"]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "GENLIB_RUNS": runs}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [
+        sys.executable,
+        "-m",
+        "genlib.ui.serve",
+        "--server.headless=true",
+        f"--server.port={port}",
+        "--server.address=127.0.0.1",
+    ]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, "GENLIB_RUNS": runs}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     url = f"http://127.0.0.1:{port}"
     for _ in range(240):
         try:
@@ -98,7 +113,12 @@ def main() -> None:
             path = shutil.which("chromium") or shutil.which("google-chrome")
             browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
             idle = measure(browser, url, asked.repeats)
-            subprocess.run([*genlib, "train", "vae", "--preset", "quick", "--run", "load", "--background"], env=environment, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [*genlib, "train", "vae", "--preset", "quick", "--run", "load", "--background"],
+                env=environment,
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
             time.sleep(12)  # the job imports PyTorch and takes its first steps
             busy = measure(browser, url, asked.repeats)
             subprocess.run([*genlib, "stop", "load"], env=environment, check=True, stdout=subprocess.DEVNULL)
@@ -107,7 +127,10 @@ def main() -> None:
         server.terminate()
         server.wait(20)
         shutil.rmtree(runs, ignore_errors=True)
-    rows = {name: {"idle_ms": idle[name], "training_ms": busy[name], "ratio": round(busy[name] / idle[name], 2)} for name in idle}
+    rows = {
+        name: {"idle_ms": idle[name], "training_ms": busy[name], "ratio": round(busy[name] / idle[name], 2)}
+        for name in idle
+    }
     totals = {"idle_ms": statistics.median(idle.values()), "training_ms": statistics.median(busy.values())}
     result = {"cores": os.cpu_count(), "repeats": asked.repeats, "pages": rows, "median": totals}
     if asked.json:

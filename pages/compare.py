@@ -5,7 +5,10 @@ import streamlit as st
 from genlib.figures.compare import speed_figure
 from genlib.ui import compare, compare_lesson, frame
 
-frame.header("Compare", "The same data, the same seed, and figures that anybody can measure again. Which may be compared, and which may not?")
+frame.header(
+    "Compare",
+    "The same data, the same seed, and figures that anybody can measure again. Which may be compared, and which may not?",
+)
 names = compare.choose()
 seed = compare.seed()
 compare.walls(names, seed)

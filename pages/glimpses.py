@@ -2,9 +2,7 @@
 
 from genlib.ui import frame, glimpses, glimpses_lesson
 
-frame.header(
-    "Glimpses", "DRAW looks at a small part at a time and paints in steps. Follow its eye and its pen."
-)
+frame.header("Glimpses", "DRAW looks at a small part at a time and paints in steps. Follow its eye and its pen.")
 settings = glimpses.settings()
 grid = None
 if settings.view == glimpses.READ:

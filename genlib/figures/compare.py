@@ -62,20 +62,35 @@ def speed_figure(entries: Sequence[Entry]) -> dict[str, Any]:
                 "cliponaxis": False,
                 "hovertemplate": "%{text}: %{customdata}<br>%{x:.3g} ms an image<extra></extra>",
                 "customdata": [
-                    "no likelihood" if entry.nats is None else f"{'' if entry.exact else '≤ '}{entry.nats:.1f} nats ({entry.form})"
+                    "no likelihood"
+                    if entry.nats is None
+                    else f"{'' if entry.exact else '≤ '}{entry.nats:.1f} nats ({entry.form})"
                     for entry in own
                 ],
                 "marker": {
                     "size": 18,
                     "color": colour,
-                    "symbol": ["x" if entry.nats is None else "circle" if entry.exact else "triangle-down-open" for entry in own],
+                    "symbol": [
+                        "x" if entry.nats is None else "circle" if entry.exact else "triangle-down-open"
+                        for entry in own
+                    ],
                     "line": {"width": 3, "color": colour},
                 },
             }
         )
     shapes = []
     if any(entry.nats is None for entry in entries):
-        shapes.append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": floor, "y1": floor, "line": {"color": GREY, "dash": "dot", "width": 1}})
+        shapes.append(
+            {
+                "type": "line",
+                "xref": "paper",
+                "x0": 0,
+                "x1": 1,
+                "y0": floor,
+                "y1": floor,
+                "line": {"color": GREY, "dash": "dot", "width": 1},
+            }
+        )
     return {
         "data": traces,
         "layout": layout(

@@ -32,7 +32,9 @@ def causal_mask(kind: MaskKind, out_channels: int, in_channels: int, kernel: int
     mask = torch.zeros(out_channels, in_channels, kernel, kernel, device="cpu")
     mask[:, :, :middle] = 1  # the rows above
     mask[:, :, middle, :middle] = 1  # the same row, to the left
-    out_group = torch.arange(out_channels, device="cpu") * groups // out_channels  # [out]: the image channel a map belongs to
+    out_group = (
+        torch.arange(out_channels, device="cpu") * groups // out_channels
+    )  # [out]: the image channel a map belongs to
     in_group = torch.arange(in_channels, device="cpu") * groups // in_channels  # [in]
     earlier = in_group[None] < out_group[:, None] if kind == "A" else in_group[None] <= out_group[:, None]  # [out, in]
     mask[:, :, middle, middle] = earlier.to(mask.dtype)

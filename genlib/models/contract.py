@@ -39,11 +39,16 @@ class Config(BaseModel):
     learning_rate: float = Field(1e-3, gt=0, le=1, description="step size of the optimizer")
     batch_size: int = Field(128, ge=1, le=4096, description="images per training step")
     epochs: int = Field(50, ge=1, le=10_000, description="passes over the training images")
-    gradient_clip: float = Field(0.0, ge=0, le=1e4, description="largest gradient norm per optimizer; 0 switches clipping off")
-    ema_decay: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights that are kept; 0 keeps the last weights")
+    gradient_clip: float = Field(
+        0.0, ge=0, le=1e4, description="largest gradient norm per optimizer; 0 switches clipping off"
+    )
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="decay of the averaged weights that are kept; 0 keeps the last weights"
+    )
     schedule: Literal["constant", "cosine"] = Field("constant", description="learning rate over the planned epochs")
     precision: Literal["auto", "32", "bf16"] = Field(
-        "32", description="arithmetic of training: 32-bit, bfloat16 autocast, or bfloat16 where the processor has it in hardware"
+        "32",
+        description="arithmetic of training: 32-bit, bfloat16 autocast, or bfloat16 where the processor has it in hardware",
     )
 
     @property
@@ -104,7 +109,9 @@ class Model(nn.Module):
         self.config: Any = config
 
     @classmethod
-    def configure(cls, preset: str | None = None, shape: tuple[int, int, int] | None = None, **values: Any) -> ModelConfig:
+    def configure(
+        cls, preset: str | None = None, shape: tuple[int, int, int] | None = None, **values: Any
+    ) -> ModelConfig:
         """A checked config: the preset's values, then the image shape (C, H, W), then ``values``.
 
         Raises `GenlibError` for an unknown preset or field, or a value out of bounds.
@@ -252,7 +259,9 @@ def _methods(protocol: type) -> list[str]:
 
 def abilities(model: Model | type[Model]) -> list[str]:
     """The names in `ABILITIES` whose methods the model, or model class, has."""
-    return [name for name, protocol in ABILITIES.items() if all(hasattr(model, method) for method in _methods(protocol))]
+    return [
+        name for name, protocol in ABILITIES.items() if all(hasattr(model, method) for method in _methods(protocol))
+    ]
 
 
 def count_parameters(module: nn.Module) -> int:

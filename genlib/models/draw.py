@@ -315,28 +315,30 @@ class DRAW(Model):
         noise = self.noise(n, self.generator(seed))
         with full_precision(self.device):
             steps = list(self.steps(noise * temperature if images is None else noise, images))
-        states = torch.stack([step.state for step in steps], 1)  # [N, T, hidden]
-        write = read = kl = glimpses = errors = None
-        if config.attention:
-            write = glimpse_box(self.write_box(states), config.write_size, h, w)
-        if images is not None:
-            kl = _kl(_stack([step.posterior for step in steps]))
+            states = torch.stack([step.state for step in steps], 1)  # [N, T, hidden]
+            write = read = kl = glimpses = errors = None
             if config.attention:
-                before = torch.stack([step.before for step in steps], 1)
-                read = glimpse_box(self.read_box(before), config.read_size, h, w)
-                glimpses, errors = _stack([step.seen for step in steps]).chunk(2, 2)
-        return DrawTrace(
-            canvases=torch.stack([_from_rows(step.canvas, c).sigmoid() for step in steps], 1),
-            patches=self.patch(states).unflatten(2, (c, *((config.write_size,) * 2 if config.attention else (h, w)))),
-            write=write,
-            write_grid=config.write_size,
-            read=read,
-            read_grid=config.read_size,
-            glimpses=glimpses,
-            error_glimpses=errors,
-            kl=kl,
-            images=images,
-        )
+                write = glimpse_box(self.write_box(states), config.write_size, h, w)
+            if images is not None:
+                kl = _kl(_stack([step.posterior for step in steps]))
+                if config.attention:
+                    before = torch.stack([step.before for step in steps], 1)
+                    read = glimpse_box(self.read_box(before), config.read_size, h, w)
+                    glimpses, errors = _stack([step.seen for step in steps]).chunk(2, 2)
+            return DrawTrace(
+                canvases=torch.stack([_from_rows(step.canvas, c).sigmoid() for step in steps], 1),
+                patches=self.patch(states).unflatten(
+                    2, (c, *((config.write_size,) * 2 if config.attention else (h, w)))
+                ),
+                write=write,
+                write_grid=config.write_size,
+                read=read,
+                read_grid=config.read_size,
+                glimpses=glimpses,
+                error_glimpses=errors,
+                kl=kl,
+                images=images,
+            )
 
 
 class _Attentive:

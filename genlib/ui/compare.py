@@ -115,7 +115,12 @@ def entries(names: list[str]) -> list[figures.Entry]:
         nats = exact if exact is not None else scores.get("elbo_nats")
         found.append(
             figures.Entry(
-                name, models.get(name).family, scores.get("binarisation"), exact is not None, nats, _seconds_per_image(name, _version(name))
+                name,
+                models.get(name).family,
+                scores.get("binarisation"),
+                exact is not None,
+                nats,
+                _seconds_per_image(name, _version(name)),
             )
         )
     return found
@@ -151,12 +156,18 @@ def table(found: list[figures.Entry]) -> None:
         column_config={
             "model": "Checkpoint",
             "family": "Family",
-            "nats": number("Nats per image", format="%.2f", help="-log p(x) on the test set, or the negative ELBO (beta = 1); lower is better"),
+            "nats": number(
+                "Nats per image",
+                format="%.2f",
+                help="-log p(x) on the test set, or the negative ELBO (beta = 1); lower is better",
+            ),
             "iwae": number("IWAE", format="%.2f", help="the tighter bound, k draws of the code"),
             "bits": number("Bits/dim", format="%.4f"),
             "form": st.column_config.TextColumn("Data form", help="how grey pixels became bits"),
             "verdict": st.column_config.TextColumn("Comparable?", width="medium"),
-            "ms": number("ms per image", format="%.2f", help=f"drawing {TIMED} images at once, median, on this machine, now"),
+            "ms": number(
+                "ms per image", format="%.2f", help=f"drawing {TIMED} images at once, median, on this machine, now"
+            ),
             "parameters": number("Parameters", format="localized"),
             "minutes": number("Training, min", format="%.0f"),
             "seen": number("Images seen", format="compact"),

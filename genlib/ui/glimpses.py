@@ -121,7 +121,9 @@ def show_reading(s: Settings) -> None:
     else:
         boxes = _boxes(t.read, t.read_grid, figures.READ)
         panels.append(Panel("Where it reads", pixels, boxes, figures.centres(t.read, t.read_grid, 0), figures.READ))
-    panels.append(Panel("Canvas, where it writes", figures.canvases(t, 0), _boxes(t.write, t.write_grid, figures.WRITE)))
+    panels.append(
+        Panel("Canvas, where it writes", figures.canvases(t, 0), _boxes(t.write, t.write_grid, figures.WRITE))
+    )
     panels.append(Panel("What this step changed", figures.changes(t, 0)))
     kl = t.kl[0].cpu().numpy()
     series = [Series("KL", kl, unit="nats")]
@@ -132,8 +134,7 @@ def show_reading(s: Settings) -> None:
         )
     so_far = np.cumsum(kl)
     captions = [
-        f"Step {i + 1} of {steps}: {kl[i]:.2f} nats, {so_far[i]:.1f} so far" + _numbers(t, i)
-        for i in range(steps)
+        f"Step {i + 1} of {steps}: {kl[i]:.2f} nats, {so_far[i]:.1f} so far" + _numbers(t, i) for i in range(steps)
     ]
     _play(s, panels, series, captions)
 
@@ -154,9 +155,7 @@ def show_generating(s: Settings) -> None:
             Series("Side of the writing grid", t.write.width(t.write_grid)[0].cpu().numpy(), "line", "pixels"),
             Series("Width σ of its filters", t.write.sigma[0].cpu().numpy(), "line", "pixels"),
         ]
-    captions = [
-        f"Step {i + 1} of {steps}: z from the prior" + _numbers(t, i) for i in range(steps)
-    ]
+    captions = [f"Step {i + 1} of {steps}: z from the prior" + _numbers(t, i) for i in range(steps)]
     _play(s, panels, series, captions)
 
 

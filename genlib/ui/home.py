@@ -70,9 +70,7 @@ def kept_walls() -> dict[str, Any]:
     folder = shipped_folder()
     names = _names()
     if not names:
-        raise GenlibError(
-            f"No checkpoints lie in {folder}: train a model on the Train page, or restore the folder."
-        )
+        raise GenlibError(f"No checkpoints lie in {folder}: train a model on the Train page, or restore the folder.")
     places = {}
     for start in range(0, len(names), 4):
         row = names[start : start + 4]

@@ -39,7 +39,9 @@ def test_the_player_steps_and_the_link_brings_the_step_back(glimpses, chromium):
     other.get_by_test_id("player").wait_for()
     other.wait_for_function("document.body.innerText.includes('Glimpses')")
     other.get_by_test_id("player-count").get_by_text(re.compile(r"^4 /")).wait_for()
-    assert other.get_by_test_id("player").get_attribute("data-step") == page.get_by_test_id("player").get_attribute("data-step")
+    assert other.get_by_test_id("player").get_attribute("data-step") == page.get_by_test_id("player").get_attribute(
+        "data-step"
+    )
     other.close()
 
 

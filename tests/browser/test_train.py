@@ -78,7 +78,10 @@ def test_train_reload_and_stop(train_app: str, page) -> None:
     other = page.context.new_page()  # somebody else's tab
     other.goto(page.url)
     other.locator(CURVE).first.wait_for(state="attached", timeout=120_000)
-    assert "ten-seconds" in other.locator("body").inner_text() or other.get_by_label("Run", exact=True).input_value() == "ten-seconds"
+    assert (
+        "ten-seconds" in other.locator("body").inner_text()
+        or other.get_by_label("Run", exact=True).input_value() == "ten-seconds"
+    )
 
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Resume").wait_for()
@@ -87,7 +90,9 @@ def test_train_reload_and_stop(train_app: str, page) -> None:
     run = Run.open("ten-seconds")
     assert run.status.state == "stopped"
     assert run.checkpoint.is_file()
-    assert run.status.step == max(row["step"] for row in run.metrics() if row["split"] == "train") or run.status.step > 100
+    assert (
+        run.status.step == max(row["step"] for row in run.metrics() if row["split"] == "train") or run.status.step > 100
+    )
 
 
 def test_a_row_of_the_table_opens_its_run_and_the_link_keeps_it(train_app: str, page) -> None:

@@ -24,6 +24,8 @@ def test_a_model_without_a_likelihood_has_no_place_on_the_scale_of_likelihoods()
     places = {name: y for trace in figure["data"] for name, y in zip(trace["text"], trace["y"], strict=True)}
     assert places["a"] == 80.0
     assert places["d"] < min(69.0, 80.0)  # on its own line, below all
-    hover = {name: text for trace in figure["data"] for name, text in zip(trace["text"], trace["customdata"], strict=True)}
+    hover = {
+        name: text for trace in figure["data"] for name, text in zip(trace["text"], trace["customdata"], strict=True)
+    }
     assert hover["d"] == "no likelihood"
     assert hover["b"].startswith("≤")

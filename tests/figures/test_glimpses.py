@@ -29,7 +29,9 @@ def test_a_box_spans_the_outermost_filter_centres(trace):
 def test_line_width_grows_with_the_filters_width():
     values = [torch.tensor([[v]]) for v in (5.0, 5.0, 2.0)]
     thin, thick = (
-        glimpses.overlays(GlimpseBox(*values, torch.tensor([[sigma]]), torch.ones(1, 1)), 5, 0, glimpses.READ)[0][0].line_width
+        glimpses.overlays(GlimpseBox(*values, torch.tensor([[sigma]]), torch.ones(1, 1)), 5, 0, glimpses.READ)[0][
+            0
+        ].line_width
         for sigma in (1.2, 4.0)
     )
     assert thin < thick

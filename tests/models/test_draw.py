@@ -73,7 +73,8 @@ def test_what_is_shown_or_reported_is_never_in_half_precision() -> None:
     def results() -> list[Tensor]:
         trace = model.trace(images)
         assert trace.kl is not None
-        return [*model.bound(images), model.iwae(images, 3), model.sample(3), trace.canvases, trace.kl]
+        assert trace.read is not None
+        return [*model.bound(images), model.iwae(images, 3), model.sample(3), trace.canvases, trace.kl, *trace.read]
 
     full = results()
     with torch.autocast("cpu", torch.bfloat16):

@@ -15,7 +15,9 @@ def test_all_shipped_models_stand_side_by_side(open_page):
     assert (app.dataframe[0].value["ms"] > 0).all()
 
 
-def test_scores_come_from_the_cards_and_say_what_they_may_be_compared_with(open_page, checkpoints, monkeypatch, tmp_path):
+def test_scores_come_from_the_cards_and_say_what_they_may_be_compared_with(
+    open_page, checkpoints, monkeypatch, tmp_path
+):
     scores = {
         "vae-mnist": {"elbo_nats": 150.0, "iwae_nats": 148.0, "binarisation": "dynamic", "bits_per_dim": 0.27},
         "draw-mnist": {"elbo_nats": 95.0, "binarisation": "dynamic"},
@@ -26,7 +28,12 @@ def test_scores_come_from_the_cards_and_say_what_they_may_be_compared_with(open_
         (tmp_path / f"{name}.json").write_text(json.dumps({"scores": values}))
     monkeypatch.setattr(checkpoint, "card_path", lambda name: tmp_path / f"{name}.json")
     table = open_page("compare").dataframe[0].value.set_index("model")
-    assert table["nats"].to_dict() | {"gan-mnist": None} == {"vae-mnist": 150.0, "draw-mnist": 95.0, "pixelcnn-mnist": 69.0, "gan-mnist": None}
+    assert table["nats"].to_dict() | {"gan-mnist": None} == {
+        "vae-mnist": 150.0,
+        "draw-mnist": 95.0,
+        "pixelcnn-mnist": 69.0,
+        "gan-mnist": None,
+    }
     assert "other data form" in table.loc["pixelcnn-mnist", "verdict"]
     assert "bound" in table.loc["draw-mnist", "verdict"]
     assert "no likelihood" in table.loc["gan-mnist", "verdict"]

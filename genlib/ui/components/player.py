@@ -233,4 +233,6 @@ def player(
     }
     result = _component(key=key, data=data, on_value_change=on_change or (lambda: None))
     payload = wire.settle(st.session_state, key, source, result.get("value"))
-    return PlayerValue(total - 1 if follow else start, bool(follow)) if payload is None else decode_player(payload, total)
+    return (
+        PlayerValue(total - 1 if follow else start, bool(follow)) if payload is None else decode_player(payload, total)
+    )
