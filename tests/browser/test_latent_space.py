@@ -187,3 +187,26 @@ def test_a_drawn_digit_is_encoded(latent_space, model: VAE) -> None:
     quiet(page)
     assert numbers(pad(page), "z") == pytest.approx(mean, abs=0.001)
     assert np.abs(picture(page) - decode(model, np.array(mean))).max() <= EXACT
+
+
+def test_the_ellipse_of_a_collapsed_code_is_as_wide_as_the_prior(page, serve_app, env) -> None:
+    page.goto(f"{serve_app(APP, env=env)}/latent_space?model=vae-mnist-collapsed&view=Encode")
+    expect(page.get_by_text("KL collapse.")).to_be_visible(timeout=60_000)
+    quiet(page)
+    pad(page)
+    # where x = 3 and y = 3 stand on the plane follows from its margins: 40 left, 8 elsewhere, 30 below, and half a tile
+    tinted = page.get_by_test_id("pad-plane").evaluate(
+        """(canvas, side) => {
+            const span = canvas.clientWidth - 48, reach = 3 * (1 + 1 / (side - 1)), ratio = canvas.width / canvas.clientWidth;
+            const tint = (x, y) => {
+                const at = [40 + (x / reach + 1) / 2 * span, 8 + (1 - y / reach) / 2 * span].map((v) => Math.round(v * ratio) - 2);
+                const data = canvas.getContext("2d").getImageData(...at, 5, 5).data;
+                let sum = 0;
+                for (let i = 0; i < data.length; i += 4) sum += data[i] - data[i + 2];
+                return sum / (data.length / 4);
+            };
+            return [[1.6, 0], [0, -1.6], [-1.2, 1.2], [2.4, 0], [0, -2.4], [1.8, 1.8]].map(([x, y]) => tint(x, y) > 20);
+        }""",
+        figures.SIDES[0],
+    )
+    assert tinted == [True, True, True, False, False, False], "yellow within 2σ = 2, and only there"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -20,21 +19,15 @@ CURVE = ".js-plotly-plot .scatterlayer .trace .js-line, .js-plotly-plot .scatter
 @pytest.fixture(scope="module")
 def train_app(serve_app: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app with an empty folder of runs of its own; jobs that are left at the end are stopped."""
-    folder = tmp_path_factory.mktemp("runs")
-    before = os.environ.get("GENLIB_RUNS")
-    os.environ["GENLIB_RUNS"] = str(folder)  # for the server, its jobs, and this process
-    try:
-        yield serve_app(ROOT / "app.py", "--client.toolbarMode=minimal", f"--server.baseUrlPath={folder.parent.name}")
-    finally:
+    folder = str(tmp_path_factory.mktemp("runs"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENLIB_RUNS", folder)
+        yield serve_app(ROOT / "app.py", env={"GENLIB_RUNS": folder})
         for run in all_runs():
             run.request_stop()
         deadline = time.monotonic() + 60
         while any(run.status.state in LIVE for run in all_runs()) and time.monotonic() < deadline:
             time.sleep(0.2)
-        if before is None:
-            del os.environ["GENLIB_RUNS"]
-        else:
-            os.environ["GENLIB_RUNS"] = before
 
 
 def number(page, label: str) -> int:
