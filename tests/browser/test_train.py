@@ -46,8 +46,8 @@ def wait_until(page, condition: Callable[[], bool], seconds: float = 60) -> None
 def test_train_reload_and_stop(train_app: str, page) -> None:
     page.set_default_timeout(120_000)
     page.goto(f"{train_app}/{QUICK}")
-    page.get_by_label("Run name").fill("ten-seconds")
-    page.get_by_label("Run name").press("Enter")
+    page.get_by_role("textbox", name="Run name").fill("ten-seconds")
+    page.get_by_role("textbox", name="Run name").press("Enter")
     page.get_by_role("button", name="Start").click()
     page.locator(CURVE).first.wait_for(state="attached")
     assert "run=ten-seconds" in page.url
@@ -66,14 +66,14 @@ def test_train_reload_and_stop(train_app: str, page) -> None:
     page.reload()
     page.locator(CURVE).first.wait_for(state="attached")
     assert number(page, "Step") >= reached
-    assert page.get_by_label("Run", exact=True).input_value() == "ten-seconds"
+    assert page.get_by_role("combobox", name="Run", exact=True).input_value() == "ten-seconds"
 
     other = page.context.new_page()  # somebody else's tab
     other.goto(page.url)
     other.locator(CURVE).first.wait_for(state="attached", timeout=120_000)
     assert (
         "ten-seconds" in other.locator("body").inner_text()
-        or other.get_by_label("Run", exact=True).input_value() == "ten-seconds"
+        or other.get_by_role("combobox", name="Run", exact=True).input_value() == "ten-seconds"
     )
 
     page.get_by_role("button", name="Stop").click()

@@ -61,7 +61,7 @@ def open_page() -> Callable[..., AppTest]:
     """``open_page("train", run="vae-1")``: the app's page with that query, after its first run."""
 
     def opened(name: str, **query: str) -> AppTest:
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=180)
         app.switch_page(f"pages/{name}.py")
         for key, value in query.items():
             app.query_params[key] = value

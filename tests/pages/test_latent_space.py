@@ -315,8 +315,8 @@ def test_a_diverged_encoder_is_one_sentence(open_page, tmp_path, monkeypatch) ->
 
 def test_encoding_in_chunks_gives_every_test_image_its_own_code(page, monkeypatch: pytest.MonkeyPatch) -> None:
     latent._codes._items.clear()
-    monkeypatch.setattr(latent, "CHUNK", 70)
-    for _ in range(10):  # without a browser nothing asks for the next chunk
+    monkeypatch.setattr(latent, "CHUNK", 110)
+    for _ in range(4):  # without a browser nothing asks for the next chunk
         app = page()
     assert f"Codes of {TEST_IMAGES} test images" in text(app)
     found = next(iter(latent._codes._items.values()))
