@@ -49,16 +49,19 @@ def test_train_reload_and_stop(train_app: str, page) -> None:
     page.get_by_role("textbox", name="Run name").fill("ten-seconds")
     page.get_by_role("textbox", name="Run name").press("Enter")
     page.get_by_role("button", name="Start").click()
+    clicked = time.monotonic()
     page.locator(CURVE).first.wait_for(state="attached")
+    print(f"first loss point after {time.monotonic() - clicked:.1f} s")
     assert "run=ten-seconds" in page.url
     assert "running" in page.locator(".genlib-metrics").inner_text()
 
     player = page.get_by_test_id("player")
-    wait_until(page, lambda: int(player.get_attribute("data-frames")) >= 2)
+    frames = lambda: int(player.get_attribute("data-frames") or 0)  # noqa: E731
+    wait_until(page, lambda: frames() >= 2)
     page.get_by_test_id("player-first").click()
-    frames, step = int(player.get_attribute("data-frames")), number(page, "Step")
+    seen, step = frames(), number(page, "Step")
     page.wait_for_timeout(10_000)
-    wait_until(page, lambda: int(player.get_attribute("data-frames")) > frames)
+    wait_until(page, lambda: frames() > seen)
     assert player.get_attribute("data-step") == "0", "new frames must not move the player"
     assert number(page, "Step") > step
 
