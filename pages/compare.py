@@ -7,7 +7,7 @@ from genlib.ui import compare, compare_lesson, frame
 
 frame.header(
     "Compare",
-    "The same data, the same seed, and figures that anybody can measure again. Which may be compared, and which may not?",
+    "One seed, one data set, and figures that anybody can measure again.",
 )
 names = compare.choose()
 seed = compare.seed()

@@ -6,7 +6,7 @@ from genlib.ui import frame, home
 
 frame.header(
     "See how image generators work",
-    "Every classic family on the same data, live: train it, look inside it, draw on it, compare it with honest numbers.",
+    "Every classic family, on the same data, live.",
 )
 seed = home.seed_control()
 places = home.kept_walls()  # on screen before PyTorch is loaded

@@ -78,7 +78,7 @@ def kept_walls() -> dict[str, Any]:
             place = column.empty()
             kept = folder / f"{name}.png"
             with place.container():
-                st.subheader(name, anchor=False)
+                st.markdown(f"**{name}**")
                 if kept.is_file():
                     st.image(kept.read_bytes(), output_format="PNG", width="stretch", alt=f"samples of {name}")
                 st.caption("samples kept with the checkpoint; fresh ones are on their way")
@@ -90,18 +90,18 @@ def fresh_walls(places: dict[str, Any], seed: int) -> None:
     """Draw new samples of each model and put them in place as they are ready. A checkpoint that cannot be read says so in its place."""
     for name, place in places.items():
         try:
-            sheet, title, family, seconds = _wall(name, seed)
+            sheet, title, seconds = _wall(name, seed)
         except GenlibError as error:
             place.error(str(error), icon="⚠️")
             continue
         with place.container():
-            st.subheader(title, anchor=False)
+            st.markdown(f"**{name}**")
             st.image(sheet, output_format="PNG", width="stretch", alt=f"{ROWS * COLUMNS} samples of {title}")
-            st.caption(f"{family} · {name} · {ROWS * COLUMNS} pictures in {seconds:.2f} s")
+            st.caption(f"{title}: {ROWS * COLUMNS} pictures in {seconds:.2f} s")
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _wall(name: str, seed: int) -> tuple[bytes, str, str, float]:
+def _wall(name: str, seed: int) -> tuple[bytes, str, float]:
     from genlib.training.sheets import sheet_png
     from genlib.ui import models
 
@@ -110,7 +110,7 @@ def _wall(name: str, seed: int) -> tuple[bytes, str, str, float]:
         start = time.perf_counter()
         images = model.sample(ROWS * COLUMNS, seed=seed)
         seconds = time.perf_counter() - start
-    return sheet_png(images, COLUMNS, scale=4), model.title, model.family, seconds
+    return sheet_png(images, COLUMNS, scale=4), model.title, seconds
 
 
 def doors() -> None:

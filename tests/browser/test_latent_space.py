@@ -101,7 +101,7 @@ def shown_code(page) -> str:
     """The lines under "The code"."""
     page.get_by_role("tab", name="The code").click()
     lines = page.get_by_test_id("stCode").first
-    expect(lines).to_be_visible()
+    expect(lines).to_be_visible(timeout=30_000)
     return lines.inner_text()
 
 
@@ -162,7 +162,7 @@ def test_a_class_for_the_end_of_the_path_moves_the_anchor_and_leaves_the_point(l
 
 def test_a_drawn_digit_is_encoded(latent_space, model: VAE) -> None:
     page = latent_space("&view=Encode&source=Drawing")
-    expect(page.get_by_text("Draw a digit.")).to_be_visible()
+    expect(page.get_by_text("Draw a digit.")).to_be_visible(timeout=30_000)
     surface = page.get_by_test_id("canvas-surface")
     box = surface.bounding_box()
     page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.2 * box["height"])
@@ -181,7 +181,7 @@ def test_a_drawn_digit_is_encoded(latent_space, model: VAE) -> None:
     assert f"z₁ = {mean[0]:.2f}".replace("-", "−") in said
     assert f"z₂ = {mean[1]:.2f}".replace("-", "−") in said
     assert f"{sum(parts).item():.1f}" in said, "its -ELBO"
-    expect(page.get_by_alt_text("the reconstruction")).to_be_visible()
+    expect(page.get_by_alt_text("the reconstruction")).to_be_visible(timeout=30_000)
     page.get_by_role("button", name="Move the point to its code").click()
     page.wait_for_url(re.compile("z="))
     quiet(page)
