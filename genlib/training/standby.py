@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 
-from genlib.training import job
+from genlib.training import files, job
 from genlib.training.run import Run
 
 IDLE = 900.0  # seconds without a run after which a waiting process ends, so that a class that went home costs no memory
@@ -49,6 +49,12 @@ class Standby:
         if process is None or process.poll() is not None or process.stdin is None:
             return False
         job.announce(run)
+        try:
+            run.log_file.touch()
+        except OSError as error:
+            raise files.unwritable(run.log_file, error) from None
+        # Whoever started a process must hear of its end, or it stays in the process table.
+        threading.Thread(target=process.wait, name=f"end of {run.name}", daemon=True).start()
         try:
             process.stdin.write(f"{run.name}\n".encode())
             process.stdin.close()
