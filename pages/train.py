@@ -10,7 +10,7 @@ from genlib.errors import GenlibError
 from genlib.models import catalogue
 from genlib.models.contract import Config, Model
 from genlib.training.run import LIVE, Run, all_runs, fresh_name
-from genlib.ui import controls, frame, runs, training
+from genlib.ui import controls, frame, links, runs, training
 from genlib.ui.training_text import ATTEMPT, MATHS, NOTICE
 
 
@@ -57,6 +57,7 @@ def new_run() -> Plan:
 
     left, right = st.columns(2)
     with left:
+        links.check_number("minutes", 0, 10_000, "The minutes", whole=False)
         minutes = st.number_input(
             "Minutes",
             0.0,
@@ -137,6 +138,7 @@ def opened_run(run: Run, buttons: list[DeltaGenerator]) -> Plan:
     return plan
 
 
+frame.enter_through_app()
 with st.sidebar:
     plan = new_run()
 heading, place, *buttons = st.columns([1, 2, 1, 1.1], vertical_alignment="center")

@@ -64,7 +64,7 @@ class MaskedConv2d(nn.Module):
         nn.init.uniform_(self.bias, -bound, bound)
         self.unmasked = kernel == 1 and kind == "B" and groups == 1  # then every weight is in use
         mask = causal_mask(kind, out_channels, in_channels, kernel, groups)
-        self.register_buffer("mask", mask[:, :, : kernel // 2 + 1], persistent=False)
+        self.register_buffer("mask", mask[:, :, : kernel // 2 + 1].to(self.weight.device), persistent=False)
         self.mask: Tensor
 
     def extra_repr(self) -> str:

@@ -53,7 +53,7 @@ def guard() -> Iterator[None]:
 
 def header(title: str, lead: str) -> None:
     """The page's heading and one sentence on what it shows."""
-    _enter_through_app()
+    enter_through_app()
     st.title(title, anchor=False)
     st.html(f'<p class="genlib-lead">{lead}</p>')
 
@@ -83,7 +83,7 @@ def lesson(*, notice: str, attempt: str, maths: str, code: str, model: "type[Mod
                 )
 
 
-def _enter_through_app() -> None:
+def enter_through_app() -> None:
     """Until ``app.py`` has run once in the process, Streamlit takes a folder named pages/ for its older kind of app: a link straight to a
     page then runs that page alone, without navigation and `guard`. Tell it otherwise, and begin again."""
     if PagesManager.uses_pages_directory:

@@ -13,14 +13,16 @@ from genlib.errors import GenlibError
 from genlib.figures import training as figures
 from genlib.models import abilities, catalogue
 from genlib.models.contract import Model
+from genlib.training import checkpoint
 from genlib.training.run import LIVE, Run, RunConfig, Status, all_runs
 from genlib.ui import frame, runs
 from genlib.ui.components import Panel, player
 
-DOORS = (
+DOORS: tuple[tuple[str | None, str, str, str], ...] = (  # ability (None: every model), page, text, icon
     ("latent code", "pages/latent_space.py", "Walk through its latent space", "🗺️"),
     ("completion", "pages/completion.py", "Let it complete digits", "🧩"),
     ("step-wise drawing", "pages/glimpses.py", "Watch it draw step by step", "👁️"),
+    (None, "pages/compare.py", "Put it beside the others", "⚖️"),
 )
 
 STATES: dict[str, tuple[str, str]] = {  # state -> (mark, colour that is told apart on both grounds)
@@ -41,11 +43,12 @@ STATES: dict[str, tuple[str, str]] = {  # state -> (mark, colour that is told ap
 
 def doors(run: Run, kind: type[Model]) -> None:
     """Links to the pages that can show the run's model, by its abilities."""
-    open_to = [door for door in DOORS if door[0] in abilities(kind)]
-    if not run.checkpoint.is_file() or not open_to:
+    if not run.checkpoint.is_file():
         return
-    for (_, page, text, icon), column in zip(open_to, st.columns(len(open_to)), strict=True):
-        column.page_link(page, label=text, icon=icon, query_params={"model": run.name})
+    open_to = [door for door in DOORS if door[0] is None or door[0] in abilities(kind)]
+    for (ability, page, text, icon), column in zip(open_to, st.columns(len(DOORS)), strict=False):
+        names = {"model": run.name} if ability else {"models": ",".join([run.name, *checkpoint.shipped()])}
+        column.page_link(page, label=text, icon=icon, query_params=names)
 
 
 def metric_row(run: Run, state: Status) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 90_000  # ms for what should take one second: a test's verdict must not depend on what else the machine does
 # Quiet: no updates, no reports, nothing that reaches for the network.
 ARGUMENTS = [
     "--no-sandbox",
@@ -46,7 +47,7 @@ def _absent(reason: str) -> None:
 def chromium():
     """A headless Chromium: GENLIB_CHROMIUM, the system's, or Playwright's own."""
     try:
-        from playwright.sync_api import Error, sync_playwright
+        from playwright.sync_api import Error, expect, sync_playwright
     except ImportError:
         _absent("the playwright package is not installed")
     path = (
@@ -55,6 +56,7 @@ def chromium():
         or shutil.which("chromium-browser")
         or shutil.which("google-chrome")
     )
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
@@ -138,7 +140,7 @@ def page(chromium):
     """A fresh page, 1280 x 720; an uncaught error in the browser fails the test."""
     context = chromium.new_context(viewport={"width": 1280, "height": 720})
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(PATIENCE)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page

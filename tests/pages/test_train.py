@@ -185,6 +185,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_run(
         ({"new": "gpt"}, "'gpt' in the link is no model here"),
         ({"new": "vae", "preset": "magic"}, "'magic' in the link is no preset here"),
         ({"data": "imagenet"}, "'imagenet' in the link is no data here"),
+        ({"minutes": "soon"}, "'soon' in the link is not possible"),
         ({"run": "nobody"}, "There is no run named 'nobody'"),
         ({"run": "../../etc"}, "cannot be a run's name"),
         ({"new": "vae", "preset": "quick", "vae.quick.beta": "many"}, "beta = 'many' is not possible"),
@@ -328,11 +329,20 @@ def test_remove_deletes_the_folder_but_never_a_live_run(open_page: OpenPage, san
     assert (sandbox / "held" / "config.json").is_file()
 
 
-def test_doors_lead_to_the_pages_that_can_show_the_model(open_page: OpenPage, checkpoints: Path) -> None:
-    run = make_run("mine", "vae")
-    shutil.copy(checkpoints / "vae-mnist.safetensors", run.checkpoint)
-    links = open_page("train", run="mine").get("page_link")
-    assert [(link.proto.page, link.proto.query_string) for link in links] == [("latent_space", "model=mine")]
+@pytest.mark.parametrize(
+    ("name", "pages"),
+    [("vae", ["latent_space"]), ("pixelcnn", ["completion"]), ("draw", ["glimpses"]), ("gan", [])],
+)
+def test_doors_lead_to_the_pages_that_can_show_the_model(
+    name: str, pages: list[str], open_page: OpenPage, checkpoints: Path
+) -> None:
+    run = make_run("mine", name, preset=next(iter(catalogue.get(name).presets)))
+    assert not open_page("train", run="mine").get("page_link"), "there is nothing to show yet"
+    shutil.copy(checkpoints / f"{name}-mnist.safetensors", run.checkpoint)
+    links = {link.proto.page: link.proto.query_string for link in open_page("train", run="mine").get("page_link")}
+    assert list(links) == [*pages, "compare"]
+    assert all(links[page] == "model=mine" for page in pages)
+    assert links["compare"].startswith("models=mine%2C")
 
 
 def test_the_code_reproduces_the_open_run(open_page: OpenPage) -> None:

@@ -329,6 +329,16 @@ def interrupt_and_wait() -> None:
 
 
 def test_a_second_signal_is_not_swallowed():
+    inherited = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell starts background programs with SIGINT ignored
+    try:
+        _interrupt_twice()
+    finally:
+        signal.signal(signal.SIGINT, inherited)
+
+
+def _interrupt_twice():
     before = signal.getsignal(signal.SIGINT)
     with loop._interrupts() as flag:
         os.kill(os.getpid(), signal.SIGINT)

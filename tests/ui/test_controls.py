@@ -16,7 +16,7 @@ from genlib.ui import controls
 def toy_page() -> None:
     """A page with a control for every kind of field; what came back is shown as JSON."""
     # AppTest runs this function's text by itself, so every import stands inside
-    from typing import ClassVar
+    import typing
 
     import streamlit as st
     from pydantic import Field
@@ -30,15 +30,15 @@ def toy_page() -> None:
         share: float = Field(0.25, ge=0, le=1, description="a share")
         blocks: int = Field(3, ge=0, le=10, description="a few")
         width: int = Field(128, ge=1, le=4096, description="many")
-        kernel: Literal[3, 5, 7] = Field(5, description="one of three")
-        mode: Literal["plain", "gated"] = Field("plain", description="a word")
+        kernel: typing.Literal[3, 5, 7] = Field(5, description="one of three")
+        mode: typing.Literal["plain", "gated"] = Field("plain", description="a word")
         flag: bool = Field(True, description="on or off")
         sizes: tuple[int, ...] = Field((8, 16), min_length=1, description="a list")
 
     class Toy(Model):
         name = "toy"
-        presets: ClassVar = {}
-        terms: ClassVar = {}
+        presets: typing.ClassVar = {}
+        terms: typing.ClassVar = {}
 
     Toy.Config = ToyConfig
     base = ToyConfig()
