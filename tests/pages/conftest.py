@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from genlib.models import catalogue
@@ -54,6 +55,21 @@ def sandbox(checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("GENLIB_RUNS", str(runs))
     monkeypatch.setenv("GENLIB_STANDBY", "0")
     return runs
+
+
+@pytest.fixture(autouse=True)
+def through_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages run inside app.py, as they do for visitors.
+
+    AppTest forgets before each run that app.py has a navigation of its own, and then the folder named pages/ makes it run a page alone.
+    """
+    make = PagesManager.__init__
+
+    def made(self: PagesManager, *arguments: object, **options: object) -> None:
+        make(self, *arguments, **options)  # type: ignore[arg-type]
+        PagesManager.uses_pages_directory = False
+
+    monkeypatch.setattr(PagesManager, "__init__", made)
 
 
 @pytest.fixture
