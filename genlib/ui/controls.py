@@ -18,6 +18,7 @@ from genlib.errors import GenlibError
 from genlib.models.contract import Config, Model
 
 SHAPE = ("channels", "height", "width")  # the data set decides these
+ACRONYMS = ("ema", "kl")
 SLIDER_STEPS = 64  # a whole number with at most this many values gets a slider
 Group = Literal["architecture", "training"]
 GROUPS: tuple[Group, ...] = get_args(Group)
@@ -64,9 +65,9 @@ def fields(kind: type[Model], group: Group, without: Collection[str] = ()) -> li
 
 
 def label(name: str) -> str:
-    """learning_rate -> Learning rate."""
-    words = name.replace("_", " ")
-    return words[0].upper() + words[1:]
+    """learning_rate -> Learning rate, ema_decay -> EMA decay."""
+    first, *rest = name.split("_")
+    return " ".join([first.upper() if first in ACRONYMS else first.capitalize(), *rest])
 
 
 def help_text(info: FieldInfo) -> str:

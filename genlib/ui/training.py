@@ -1,6 +1,6 @@
-"""What the Train page shows: the live view of the open run, and the table of all runs.
+"""What the Train page shows: what would be trained, or the open run, live; and the table of all runs.
 
-Both are fragments that rerun while a run is live, and rest when none is.
+The live parts are fragments that rerun while a run is live, and rest when none is.
 """
 
 import html
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from genlib.errors import GenlibError
 from genlib.figures import training as figures
@@ -17,6 +18,7 @@ from genlib.training import checkpoint
 from genlib.training.run import LIVE, Run, RunConfig, Status, all_runs
 from genlib.ui import frame, runs
 from genlib.ui.components import Panel, player
+from genlib.ui.new_run import Plan
 
 DOORS: tuple[tuple[str | None, str, str, str], ...] = (  # ability (None: every model), page, text, icon
     ("latent code", "pages/latent_space.py", "Walk through its latent space", "🗺️"),
@@ -149,6 +151,48 @@ def _samples(run: Run, chosen: RunConfig, state: Status) -> None:
         [Panel("Samples from the same noise", sheets)],
         key="samples", captions=captions, follow=True, height=364, fps=6, export_name=run.name, revision=(run.name, chosen.created),
     )  # fmt: skip
+
+
+# --- the middle of the page ---------------------------------------------------------------------------------------------
+
+
+def notice(kind: type[Model], preset: str) -> None:
+    """What to look at with this preset."""
+    if preset in kind.presets:
+        failure = kind.presets[preset].failure
+        (st.warning if failure else st.info)(kind.presets[preset].notice, icon="⚠️" if failure else "👀")
+
+
+def planned(plan: Plan) -> None:
+    """What would be trained."""
+    st.markdown(f"#### {plan.kind.title}, preset *{plan.preset}*")
+    notice(plan.kind, plan.preset)
+    parts = runs.parameters(plan.kind.name, plan.config.model_dump())
+    whole = {"in all": sum(parts.values())} if len(parts) > 1 else {}
+    for column, (part, count) in zip(st.columns(4), {**parts, **whole}.items(), strict=False):
+        column.metric(f"Parameters, {part}", f"{count:,}")
+    st.caption(plan.kind.paper)
+
+
+def opened_run(run: Run, buttons: list[DeltaGenerator]) -> Plan:
+    """The run, live, with its buttons; returns what it was started with."""
+    chosen = runs.options(run)
+    kind = catalogue.get(chosen.model)
+    plan = Plan(kind, kind.validate_config(chosen.config), chosen.data, chosen.preset or "", chosen.minutes, run.name)
+    state = runs.status(run).state
+    live = state in LIVE
+    if live:
+        buttons[0].button("⏹ Stop", on_click=runs.act, args=[Run.request_stop, run], width="stretch")
+    elif state not in ("finished", "diverged"):
+        buttons[0].button("▶ Resume", on_click=runs.act, args=[runs.launch, run], width="stretch")
+    if not live:
+        with buttons[1].popover("🗑 Remove", width="stretch"):
+            st.markdown(f"Delete **{run.name}** with all that it learned, for everybody?")
+            st.button("Delete it", on_click=runs.act, args=[Run.remove, run], type="primary")
+    live_view(run)
+    doors(run, kind)
+    notice(kind, plan.preset)
+    return plan
 
 
 # --- the table ----------------------------------------------------------------------------------------------------------

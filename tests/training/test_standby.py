@@ -31,7 +31,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_waiting_process_becomes_the_runs_job(
     make_run: Callable[..., Run], standby: Standby, fresh: list[str]
 ) -> None:
-    run, next_run = make_run("gan", "warm", steps=2), make_run("gan", "later", steps=2)
+    run = make_run("gan", "warm", steps=2)
     standby.prepare()
     waiting = standby._process
     standby.prepare()
@@ -45,7 +45,7 @@ def test_the_waiting_process_becomes_the_runs_job(
     assert run.written_status().pid == waiting.pid
     assert run.checkpoint.is_file()
     assert waiting.wait(60) == 0
-    standby.launch(next_run)
+    standby.launch(make_run("gan", "later", steps=2))
     assert fresh == ["later"], "a process does one run"
 
 
