@@ -33,6 +33,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Seed = Annotated[
     int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed gives the same result on the same device.")
 ]
+Label = Annotated[int | None, typer.Option(min=0, help="The class, for models trained with classes.")]
 Device = Annotated[str, typer.Option(help="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1, mps.")]
 Temperature = Annotated[
     float, typer.Option(min=0, max=100, help="Below 1: more typical pictures, above 1: wilder ones.")

@@ -39,6 +39,12 @@ def train(
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto (CUDA, then MPS, then CPU), cpu, cuda, mps. [auto]")] = None,
     run: Annotated[str | None, typer.Option("--run", help="The run's name. [MODEL-1, MODEL-2, ...]")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="CHECKPOINT", help="Begin with the weights of a shipped checkpoint, a run or a path."
+        ),
+    ] = None,
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that stopped.")
     ] = None,
@@ -53,7 +59,7 @@ def train(
     """
     if resume is not None:
         fixed = {"MODEL": model, "--data": data, "--preset": preset, "--set": settings, "--seed": seed, "--run": run}
-        fixed |= {"--threads": threads, "--device": device}
+        fixed |= {"--threads": threads, "--device": device, "--from": start}
         given = [name for name, value in fixed.items() if value is not None]
         if given:
             raise GenlibError(f"--resume goes on with what the run {resume!r} was started with: leave {given[0]} out.")
@@ -66,7 +72,7 @@ def train(
         options = _options(
             model, data or "mnist", preset, settings or [], minutes=minutes or 0.0, steps=steps or 0,
             patience=patience or 0, seed=seed or 0, threads=threads or default_threads(background),
-            device=device or "auto",
+            device=device or "auto", start=start,
         )  # fmt: skip
         folder = _created(run, options)
     if background:
@@ -80,7 +86,7 @@ def train(
 
 def _options(
     model: str, data: str, preset: str | None, settings: list[str], *, minutes: float, steps: int, patience: int,
-    seed: int, threads: int, device: str,
+    seed: int, threads: int, device: str, start: str | None,
 ) -> "RunConfig":  # fmt: skip
     """Everything checked that can be, so that a bad request leaves no run behind."""
     from genlib import data as datasets
@@ -98,15 +104,33 @@ def _options(
     if datasets.find(data) is None:
         datasets.load(data)  # says how to get it
     checkpoint.pick_device(device)
+    before = _start(kind, config, start) if start else {}
     words = ["genlib", "train", model, "--data", data, *(["--preset", preset] if preset else [])]
     words += [word for setting in settings for word in ("--set", setting)]
     limits = {"--minutes": f"{minutes:g}", "--steps": str(steps), "--patience": str(patience), "--seed": str(seed)}
     words += [word for name, value in limits.items() if value != "0" for word in (name, value)]
+    words += ["--from", start] if start else []
     words += ["--threads", str(threads), *(["--device", device] if device != "auto" else [])]
     return RunConfig(
         model=model, config=config.model_dump(mode="json"), data=data, preset=preset, seed=seed, minutes=minutes,
-        steps=steps, patience=patience, threads=threads, device=device, command=shlex.join(words),
+        steps=steps, patience=patience, threads=threads, device=device, command=shlex.join(words), **before,
     )  # fmt: skip
+
+
+def _start(kind: "type[Model]", config: "Config", name: str) -> dict[str, Any]:
+    """What a `RunConfig` says of the checkpoint a run begins with, once its weights are known to fit."""
+    from genlib.training import checkpoint
+
+    path = checkpoint.find(name)
+    header = checkpoint.read_header(path)
+    if header.model != kind.name:
+        raise GenlibError(f"--from {name}: it holds a {header.model}, not a {kind.name}.")
+    checkpoint.read_weights(path, kind.from_config(config))
+    origin = header.origin
+    return {
+        "start": name, "seen_before": origin.images_seen, "seconds_before": origin.seconds,
+        "earlier": [*origin.earlier, origin.command],
+    }  # fmt: skip
 
 
 def configured(kind: "type[Model]", preset: str | None, shape: tuple[int, int, int], settings: list[str]) -> "Config":

@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genlib.cli.frame import Checkpoint, Device, Json, Seed, Temperature, bar, check_png, emit, load, table, trained_on
+from genlib.cli.frame import (
+    Checkpoint,
+    Device,
+    Json,
+    Label,
+    Seed,
+    Temperature,
+    bar,
+    check_png,
+    emit,
+    load,
+    table,
+    trained_on,
+)
 from genlib.errors import GenlibError
 
 if TYPE_CHECKING:
@@ -22,7 +35,7 @@ def sample(
     checkpoint: Checkpoint,
     n: Annotated[int, typer.Option("-n", "--number", min=1, max=10_000, help="How many images.")] = 64,
     seed: Seed = 0,
-    label: Annotated[int | None, typer.Option(min=0, help="The class, for models trained with classes.")] = None,
+    label: Label = None,
     temperature: Temperature = 1.0,
     out: Out = Path("grid.png"),
     scale: Scale = 1,
@@ -50,6 +63,7 @@ def complete(
     ] = "lower-half",
     n: Annotated[int, typer.Option("-n", "--number", min=1, max=1000, help="How many completions.")] = 8,
     seed: Seed = 0,
+    label: Label = None,
     temperature: Temperature = 1.0,
     out: Out = Path("out.png"),
     scale: Scale = 1,
@@ -63,9 +77,10 @@ def complete(
 
     check_png(out)
     model: Any = load(checkpoint, device, ability="completion")
+    _check_label(checkpoint, label)
     picture = _picture(image, model)  # [1, C, H, W]
     known = find_occlusion(mask, *picture.shape[2:]).to(picture.device)
-    completions = model.complete(picture, known, n, seed=seed, temperature=temperature)[0]  # [n, C, H, W]
+    completions = model.complete(picture, known, n, seed=seed, label=label, temperature=temperature)[0]  # [n, C, H, W]
     _write_sheet(out, _row(picture, known, completions), scale, columns=n + 1)
 
 

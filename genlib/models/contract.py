@@ -151,6 +151,11 @@ class Model(nn.Module):
         """Where the parameters lie."""
         return next(self.parameters()).device
 
+    @property
+    def classes(self) -> int:
+        """How many classes the model is told of, so that it takes a ``label``; 0: none."""
+        return getattr(self.config, "classes", 0)
+
     def generator(self, seed: int) -> torch.Generator:
         """A random stream on the model's device (for the meta device, which has none, on the CPU)."""
         return torch.Generator("cpu" if self.device.type == "meta" else self.device).manual_seed(seed)
@@ -222,18 +227,34 @@ class LatentCode(Protocol):
 
 @runtime_checkable
 class Completion(Protocol):
-    def complete(self, images: Tensor, known: Tensor, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
+    def complete(
+        self,
+        images: Tensor,
+        known: Tensor,
+        n: int,
+        *,
+        seed: int = 0,
+        label: int | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
         """n completions of each image, [N, n, C, H, W]. ``known`` is bool [H, W]: True is kept, False drawn anew."""
 
     def complete_rows(
-        self, images: Tensor, known: Tensor, n: int, *, seed: int = 0, temperature: float = 1.0
+        self,
+        images: Tensor,
+        known: Tensor,
+        n: int,
+        *,
+        seed: int = 0,
+        label: int | None = None,
+        temperature: float = 1.0,
     ) -> Iterator[tuple[int, Tensor]]:
         """The same while it happens: (row just finished, images so far [N, n, C, H, W]) for each drawn row."""
 
 
 @runtime_checkable
 class PixelPrediction(Protocol):
-    def pixel_distribution(self, images: Tensor) -> Tensor:
+    def pixel_distribution(self, images: Tensor, label: int | None = None) -> Tensor:
         """p(value | everything before it) at each sub-pixel, [N, C, levels, H, W]; sums to one over the levels."""
 
 

@@ -23,27 +23,21 @@ Where we differ from the paper: a sub-pixel may have any number of `levels` from
 Bernoulli logit instead of a softmax over two values, which is the same distribution.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import ClassVar, Literal, cast
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from genlib.data.codings import Binarisation, binarise, to_levels
-from genlib.errors import GenlibError
+from genlib.data.codings import Binarisation
 from genlib.layers.masked import MaskedConv2d, MaskKind, Step, run
-from genlib.layers.precision import full_precision
-from genlib.models.contract import TRAINING, Family, Model, Optimizers, Preset
-from genlib.models.contract import Config as BaseConfig
-from genlib.sampling import MaskedStackState, PixelDraws, check_temperature, draw_rows, uniforms
+from genlib.models.autoregressive import AutoregressiveConfig, AutoregressiveModel
+from genlib.models.contract import TRAINING, Preset
+from genlib.sampling import MaskedStackState
 
 Body = Literal["residual", "bottleneck", "plain"]
-
-CHUNK = 128  # images at a time where no gradient is wanted; bounds the memory, not the result
 
 
 def _multiple(n: int, groups: int) -> int:
@@ -82,26 +76,21 @@ class Block(nn.Module):
         ]
 
 
-class PixelCNN(Model):
+class PixelCNN(AutoregressiveModel):
     """First layer, blocks, 1x1 layers, logits; see the module docstring."""
 
     name: ClassVar[str] = "pixelcnn"
     title: ClassVar[str] = "PixelCNN"
-    family: ClassVar[Family] = "autoregressive"
+    depth_field: ClassVar[str] = "blocks"
     paper: ClassVar[str] = "van den Oord et al. 2016, Pixel Recurrent Neural Networks, arXiv:1601.06759"
 
-    class Config(BaseConfig):
+    class Config(AutoregressiveConfig):
         """The defaults are the tutorial preset."""
 
         learning_rate: float = Field(5e-4, gt=0, le=1, description="step size of the optimizer")
-        precision: Literal["auto", "32", "bf16"] = Field(
-            "auto", description="arithmetic of training: 32-bit, bfloat16, or bfloat16 where the processor has it"
-        )
-        optimizer: Literal["adam", "rmsprop"] = Field("adam", description="the optimizer", json_schema_extra=TRAINING)
         binarisation: Binarisation = Field(
             "threshold", description="how grey becomes black or white, with 2 levels", json_schema_extra=TRAINING
         )
-        levels: int = Field(2, ge=2, le=256, description="values of a sub-pixel: 2 is black or white, more a softmax")
         hidden: int = Field(128, ge=2, le=1024, description="feature maps; for colour rounded up to a multiple of 3")
         blocks: int = Field(5, ge=0, le=32, description="blocks after the first layer; each looks one pixel further")
         body: Body = Field(
@@ -161,11 +150,6 @@ class PixelCNN(Model):
         ),
     }  # fmt: skip
 
-    terms: ClassVar[dict[str, str]] = {
-        "nll": "negative log-likelihood (nats per image)",
-        "accuracy": "share of sub-pixels whose likeliest value is the true one",
-    }
-
     def __init__(self, config: "PixelCNN.Config") -> None:
         super().__init__(config)
         groups = config.channels
@@ -187,123 +171,9 @@ class PixelCNN(Model):
         end = [Step(cast(MaskedConv2d, layer), relu_after=True) for layer in self.head] + [Step(self.logits)]
         return [*steps, replace(end[0], relu_before=late), *end[1:]]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Coded images [N, C, H, W] -> logits: [N, C, H, W] with 2 levels, else [N, C, levels, H, W]."""
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         logits = run(self.steps(), x.contiguous(memory_format=torch.channels_last))
         return logits if self.config.levels == 2 else logits.unflatten(1, (self.config.channels, self.config.levels))
 
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        kind = torch.optim.Adam if self.config.optimizer == "adam" else torch.optim.RMSprop
-        return {"network": kind(self.parameters(), lr=self.config.learning_rate)}
-
-    # --- coding, training, likelihood ---------------------------------------------------------------------------------
-
-    def code(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Images in [0, 1] -> the values the network knows, in [0, 1] too: k / (levels - 1).
-
-        Without a generator the draws of ``dynamic`` and ``static`` come from the fixed seed. Coding twice is coding
-        once.
-        """
-        if self.config.levels == 2:
-            return binarise(images, self.config.binarisation, generator)
-        return to_levels(images, self.config.levels).to(images.dtype) / (self.config.levels - 1)
-
-    def _terms(self, coded: Tensor) -> tuple[Tensor, Tensor]:
-        """-ln p(value | all before it) and whether the likeliest value is the true one, both [N, C, H, W].
-
-        The loss is computed in float32 at least, whatever the arithmetic of the network.
-        """
-        logits = self(coded)
-        logits = logits if logits.dtype == torch.float64 else logits.float()
-        if self.config.levels == 2:
-            return F.binary_cross_entropy_with_logits(logits, coded, reduction="none"), (logits > 0) == (coded > 0.5)
-        values = (coded * (self.config.levels - 1)).round().long()
-        return F.cross_entropy(logits.transpose(1, 2), values, reduction="none"), logits.argmax(2) == values
-
-    def training_step(self, images: Tensor, labels: Tensor, optimizers: Optimizers) -> dict[str, Tensor]:
-        nll, right = self._terms(self.code(images, optimizers.generator))
-        loss = nll.sum((1, 2, 3)).mean()
-        optimizers.minimise("network", loss)
-        return {"nll": loss.detach(), "accuracy": right.float().mean()}
-
-    @torch.no_grad()
-    def validation_step(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        nll, right = self._terms(self.code(images, generator))
-        return {"nll": nll.sum((1, 2, 3)).mean(), "accuracy": right.float().mean()}
-
-    @torch.no_grad()
-    def log_prob(self, images: Tensor, label: int | None = None) -> Tensor:
-        """ln p(x) of each image, [N] nats, exact. Grey images are coded first, with the fixed seed."""
-        self.refuse_label(label)
-        self._check_shape(images)
-        with full_precision(images.device):
-            return torch.cat([-self._terms(x)[0].sum((1, 2, 3)) for x in self.code(images).split(CHUNK)])
-
-    @torch.no_grad()
-    def pixel_distribution(self, images: Tensor) -> Tensor:
-        """p(value | everything before it) at each sub-pixel of the coded images, [N, C, levels, H, W]."""
-        self._check_shape(images)
-        with full_precision(images.device):
-            logits = torch.cat([self(x) for x in self.code(images).split(CHUNK)])
-        if self.config.levels == 2:
-            logits = torch.stack([torch.zeros_like(logits), logits], 2)  # sigmoid(l) is the softmax of (0, l)
-        return logits.softmax(2)
-
-    # --- drawing ------------------------------------------------------------------------------------------------------
-
-    def sample(self, n: int, *, seed: int = 0, label: int | None = None, temperature: float = 1.0) -> Tensor:
-        """n images [n, C, H, W] in [0, 1]. Image i depends on the seed and i, not on n."""
-        self.refuse_label(label)
-        check_temperature(temperature)
-        known = torch.zeros(self.config.height, self.config.width, dtype=torch.bool)
-        return self._draw_all(self.first.weight.new_zeros(n, *self.config.shape), known, seed, temperature)
-
-    def complete(self, images: Tensor, known: Tensor, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
-        """n completions of each image, [N, n, C, H, W]. ``known`` pixels [H, W] stay as they are coded.
-
-        Temperature 1 draws from the model, lower ones nearer to the likeliest values, and 0 takes these everywhere.
-        """
-        canvas = self._canvas(images, known, n, temperature)
-        return self._draw_all(canvas, known, seed, temperature).unflatten(0, (len(images), n))
-
-    def complete_rows(
-        self, images: Tensor, known: Tensor, n: int, *, seed: int = 0, temperature: float = 1.0
-    ) -> Iterator[tuple[int, Tensor]]:
-        """The same while it happens: (row just finished, images so far [N, n, C, H, W]); 0 is what is not drawn yet."""
-        canvas = self._canvas(images, known, n, temperature)
-        u = self._uniforms(len(canvas), seed)
-        for row in self._draw(canvas, known, u, temperature):
-            yield row, canvas.clone().unflatten(0, (len(images), n))
-
-    def _check_shape(self, images: Tensor) -> None:
-        if images.ndim != 4 or images.shape[1:] != self.config.shape:
-            wanted, got = (" x ".join(map(str, shape)) for shape in (self.config.shape, images.shape[1:]))
-            raise GenlibError(
-                f"This {self.name} works on images of {wanted} (channels, height, width), not {got}: resize them first."
-            )
-
-    def _canvas(self, images: Tensor, known: Tensor, n: int, temperature: float) -> Tensor:
-        """n coded copies of each image, zero where nothing is known, [N * n, C, H, W]."""
-        check_temperature(temperature)
-        self._check_shape(images)
-        if known.shape != self.config.shape[1:]:
-            wanted, got = (" x ".join(map(str, shape)) for shape in (self.config.shape[1:], known.shape))
-            raise GenlibError(f"The mask of known pixels must be {wanted} like the image, not {got}.")
-        coded = self.code(images.to(self.first.weight))
-        return torch.where(known.to(coded.device), coded, 0).repeat_interleave(n, 0)
-
-    def _draw_all(self, canvas: Tensor, known: Tensor, seed: int, temperature: float) -> Tensor:
-        """The canvas [B, C, H, W] with all that is unknown drawn, in place, a chunk of images at a time."""
-        u = self._uniforms(len(canvas), seed)
-        for part, numbers in zip(canvas.split(CHUNK), u.split(CHUNK, -1), strict=True):
-            for _ in self._draw(part, known, numbers, temperature):
-                pass
-        return canvas
-
-    def _uniforms(self, images: int, seed: int) -> Tensor:
-        """The random numbers of a drawing, [H, W, C, images]."""
-        return uniforms(images, self.config.shape, self.generator(seed)).to(self.device)
-
-    def _draw(self, canvas: Tensor, known: Tensor, u: Tensor, temperature: float) -> Iterator[int]:
-        state = MaskedStackState(self.steps(), len(canvas), self.config.channels, self.config.width)
-        return draw_rows(state, canvas, known, PixelDraws(u, self.config.levels, temperature))
+    def state(self, batch: int, labels: Tensor | None = None) -> MaskedStackState:
+        return MaskedStackState(self.steps(), batch, self.config.channels, self.config.width)

@@ -21,7 +21,11 @@ MAX_BYTES = 2 << 30  # larger than any model here; guards a server against a fil
 
 @dataclass(frozen=True)
 class Origin:
-    """Where weights come from; travels in the file's metadata. ``seconds`` of training on ``machine``."""
+    """Where weights come from; travels in the file's metadata. ``seconds`` of training on ``machine``.
+
+    Weights that were trained on from another checkpoint count its images and seconds too, and name the commands that
+    made it, oldest first, in ``earlier``.
+    """
 
     data: str
     seed: int = 0
@@ -31,6 +35,7 @@ class Origin:
     seconds: float = 0.0
     machine: str = ""
     command: str = ""
+    earlier: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -194,7 +199,7 @@ def _origin(value: dict[str, Any]) -> Origin:
     texts = {"machine": origin.machine, "command": origin.command, **dict(origin.versions)}
     if origin.preset is not None:
         texts["preset"] = origin.preset
-    for text in texts.values():
+    for text in [*texts.values(), *origin.earlier]:
         _text(text)
     return origin
 

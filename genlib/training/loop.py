@@ -299,10 +299,11 @@ class Loop:
             seed=self.options.seed,
             preset=self.options.preset,
             step=self.step,
-            images_seen=self.step * self.config.batch_size,
-            seconds=round(self.seconds, 1),
+            images_seen=self.options.seen_before + self.step * self.config.batch_size,
+            seconds=round(self.options.seconds_before + self.seconds, 1),
             machine=machine(),
             command=self.options.command,
+            earlier=self.options.earlier,
             versions={
                 "genlib": genlib.__version__,
                 "torch": torch.__version__,
@@ -346,6 +347,8 @@ def start(run: Run, progress: Progress | None = None) -> Status:
     kind = catalogue.get(options.model)
     torch.set_num_threads(options.threads)
     model = kind.from_config(kind.validate_config(options.config), options.seed)
+    if options.start and not run.state_file.exists():
+        checkpoint.read_weights(checkpoint.find(options.start), model)
     loop = Loop(model, datasets.load(options.data), options, run, progress)
     loop.status.queued_at = run.written_status().queued_at
     loop.resume()

@@ -93,6 +93,7 @@ def describe(
         "seconds": origin.seconds,
         "machine": origin.machine,
         "command": origin.command,
+        "earlier": origin.earlier,
         "versions": origin.versions,
         "scores": scores,
         "score_command": f"genlib evaluate {name}",

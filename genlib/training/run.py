@@ -69,7 +69,8 @@ def check_name(name: str) -> str:
 class RunConfig:
     """What was asked for. ``minutes``, ``steps``: stop after that much (0: no limit). ``patience``: stop after that
     many validations without improvement (0: never). ``threads``: CPU threads of the job; a resume uses the same
-    number."""
+    number. ``start``: the checkpoint whose weights the run begins with, "" for fresh ones; ``seen_before``,
+    ``seconds_before`` and ``earlier`` are what that checkpoint had seen, taken, and been made by."""
 
     model: str
     config: dict[str, Any]
@@ -82,6 +83,10 @@ class RunConfig:
     threads: int = 1
     device: str = "auto"
     command: str = ""
+    start: str = ""
+    seen_before: int = 0
+    seconds_before: float = 0.0
+    earlier: list[str] = field(default_factory=list)
     created: float = field(default_factory=time.time)
 
 

@@ -7,8 +7,13 @@ from genlib.sampling import uniforms
 
 
 @torch.no_grad()
-def naive_complete(model, images: Tensor, known: Tensor, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
-    """What `complete` promises, [N, n, C, H, W]: each unknown sub-pixel in turn from its cumulative distribution."""
+def naive_complete(
+    model, images: Tensor, known: Tensor, n: int, *, labels=None, seed: int = 0, temperature: float = 1.0
+) -> Tensor:
+    """What `complete` promises, [N, n, C, H, W]: each unknown sub-pixel in turn from its cumulative distribution.
+
+    ``labels`` [N * n]: the class of each picture, for class-conditional models.
+    """
     levels = model.config.levels
     dtype = next(model.parameters()).dtype
     canvas = (model.code(images.to(dtype)) * known).repeat_interleave(n, 0)
@@ -19,20 +24,19 @@ def naive_complete(model, images: Tensor, known: Tensor, n: int, *, seed: int = 
             if known[row, column]:
                 continue
             for channel in range(channels):
-                logits = model(canvas)
+                log_p = model.level_log_probs(model(canvas, labels), canvas)[:, channel, :, row, column]
+                p = torch.softmax(log_p / temperature, 1)
                 if levels == 2:
-                    one = torch.sigmoid(logits[:, channel, row, column] / temperature)
-                    value = u[row, column, channel] < one
+                    value = u[row, column, channel] < p[:, 1]
                 else:
-                    p = torch.softmax(logits[:, channel, :, row, column] / temperature, 1)
                     value = (u[row, column, channel, :, None] >= p.cumsum(1)[:, :-1]).sum(1)
                 canvas[:, channel, row, column] = value.to(dtype) / (levels - 1)
     return canvas.unflatten(0, (len(images), n))
 
 
-def naive_sample(model, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
+def naive_sample(model, n: int, *, labels=None, seed: int = 0, temperature: float = 1.0) -> Tensor:
     """What `sample` promises, [n, C, H, W]."""
     channels, height, width = model.config.shape
     nothing = torch.zeros(1, channels, height, width)
     known = torch.zeros(height, width, dtype=torch.bool)
-    return naive_complete(model, nothing, known, n, seed=seed, temperature=temperature)[0]
+    return naive_complete(model, nothing, known, n, labels=labels, seed=seed, temperature=temperature)[0]

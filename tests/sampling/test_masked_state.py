@@ -142,5 +142,5 @@ def test_the_seed_alone_decides_the_pictures():
 def test_large_numbers_are_drawn_in_chunks_without_a_trace(monkeypatch):
     model = network(3)
     whole = model.sample(7, seed=2)
-    monkeypatch.setattr("genlib.models.pixelcnn.CHUNK", 3)
+    monkeypatch.setattr("genlib.models.autoregressive.CHUNK", 3)
     assert torch.equal(model.sample(7, seed=2), whole)

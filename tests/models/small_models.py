@@ -1,0 +1,34 @@
+"""Small versions of every model of the catalogue, and images to try them on."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genlib.models import Model, get
+
+SMALL: dict[str, dict[str, Any]] = {
+    "gan": {"latent": 4, "generator_width": 4, "discriminator_width": 8, "learning_rate": 1e-2},
+    "vae": {"learning_rate": 1e-3},
+    "draw": {"steps": 3, "hidden": 8, "latent": 3, "read_size": 2, "write_size": 3},
+    "pixelcnn": {"hidden": 8, "blocks": 1, "head": 8, "first_kernel": 3},
+}
+GREY = (1, 8, 8)
+COLOUR = (3, 6, 5)  # odd and even sides
+N = 4
+
+
+def small(name: str, shape: tuple[int, int, int] = GREY, seed: int = 0, **values: Any) -> Model:
+    """A model that is quick to run."""
+    kind = get(name)
+    return kind.from_config(kind.configure(None, shape, **{**SMALL[name], **values}), seed).eval()
+
+
+def strokes(shape: tuple[int, int, int] = GREY, n: int = N, seed: int = 0) -> Tensor:
+    """Binary images [n, C, H, W] with some structure: each a random row and column of ones."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.zeros(n, *shape)
+    for image in images:
+        image[:, torch.randint(shape[1], (), generator=generator)] = 1
+        image[..., torch.randint(shape[2], (), generator=generator)] = 1
+    return images
