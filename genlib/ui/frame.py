@@ -62,25 +62,35 @@ def lesson(*, notice: str, attempt: str, maths: str, code: str, model: "type[Mod
     """What every page ends with, as tabs. Markdown; ``maths`` may hold LaTeX.
 
     ``attempt``: what to try. ``code``: the exact lines that reproduce the current view. ``model``: whose source is shown below them.
+
+    The browser goes through all that lies in the tabs at every step of every later click, so the formulas (a thousand elements) and
+    the source (five thousand) are sent only when somebody opens them.
     """
+    _lesson(notice, attempt, maths, code, model)
+
+
+@st.fragment
+def _lesson(notice: str, attempt: str, maths: str, code: str, model: "type[Model] | None") -> None:
     notice_tab, attempt_tab, maths_tab, code_tab = st.tabs(
-        ["👀 What to notice", "🧪 What to try", "∑ The maths", "⌨️ The code"]
+        ["👀 What to notice", "🧪 What to try", "∑ The maths", "⌨️ The code"], key="lesson", on_change="rerun"
     )
     notice_tab.markdown(notice)
     attempt_tab.markdown(attempt)
-    maths_tab.markdown(maths)
+    if maths_tab.open:
+        maths_tab.markdown(maths)
     with code_tab:
         st.caption("These lines give what you see now.")
         st.code(code, language="python")
         if model is not None:
-            with st.expander(f"{model.title}: the model itself, {model.__module__.replace('.', '/')}.py"):
-                st.caption(model.paper)
-                st.code(
-                    inspect.getsource(inspect.getmodule(model) or model),
-                    language="python",
-                    line_numbers=True,
-                    height=500,
-                )
+            opened = st.expander(
+                f"{model.title}: the model itself, {model.__module__.replace('.', '/')}.py",
+                key="lesson-source",
+                on_change="rerun",
+            )
+            if opened.open:
+                source = inspect.getsource(inspect.getmodule(model) or model)
+                opened.caption(model.paper)
+                opened.code(source, language="python", line_numbers=True, height=500)
 
 
 def enter_through_app() -> None:

@@ -179,7 +179,9 @@ def _number(mean: float, sigma: float) -> str:
 def _place(s: Settings, found: Codes, done: Encoded) -> str:
     """Where on the plane the code lies, in a sentence."""
     radius = float(np.hypot(*done.mean))
-    further = float((np.hypot(*found.mean.T) > radius).mean())
+    further = float(
+        (np.hypot(*found.mean.T) > radius + 1e-4).mean()
+    )  # a picture's own code, rounded otherwise in a batch, is not further
     text = f"**Place** {radius:.2f} from the origin; {further:.0%} of the test codes lie further out"
     if not s.classes:
         return text
