@@ -26,7 +26,7 @@ from torch.optim.swa_utils import AveragedModel
 import genlib
 from genlib import data as datasets
 from genlib.errors import GenlibError
-from genlib.machine import machine
+from genlib.machine import keep_freed_memory, machine
 from genlib.models import catalogue
 from genlib.models.contract import Model
 from genlib.training import checkpoint, devices, files, state
@@ -68,6 +68,7 @@ class Loop:
             )
         if options.patience and model.family == "adversarial":
             raise GenlibError(f"{model.name} has no loss that falls while it gets better: leave patience out.")
+        keep_freed_memory()
         self.options, self.run, self.progress = options, run, progress
         self.config = model.config
         picked = checkpoint.pick_device(options.device)
