@@ -125,7 +125,16 @@ def _start(kind: "type[Model]", config: "Config", name: str) -> dict[str, Any]:
     header = checkpoint.read_header(path)
     if header.model != kind.name:
         raise GenlibError(f"--from {name}: it holds a {header.model}, not a {kind.name}.")
-    checkpoint.read_weights(path, kind.from_config(config))
+    theirs = checkpoint.load_file(path, "cpu")
+    shapes, wanted = (
+        {key: value.shape for key, value in m.state_dict().items()} for m in (theirs, kind.from_config(config))
+    )
+    if shapes != wanted:
+        differ = [key for key, value in theirs.config.model_dump().items() if value != getattr(config, key)]
+        raise GenlibError(
+            f"--from {name}: its weights do not fit the network asked for; it was trained with other values of "
+            f"{', '.join(differ)}: --set those that make the network as its own."
+        )
     origin = header.origin
     return {
         "start": name, "seen_before": origin.images_seen, "seconds_before": origin.seconds,

@@ -265,6 +265,17 @@ def test_resume_with_a_new_limit(home: Home, trained: Callable[..., str]) -> Non
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
 
+def test_a_run_can_begin_with_the_weights_of_a_checkpoint(home: Home, trained: Callable[..., str]) -> None:
+    first = trained("vae", "--seed", 7, run="first")
+    second = trained("vae", "--from", first, "--set", "learning_rate=1e-12", run="second")
+    before, after = (genlib.load(name).state_dict() for name in (first, second))
+    assert all(torch.allclose(before[key], after[key], atol=1e-6) for key in before)
+    origin = checkpoint.read_header(Run.open(second).checkpoint).origin
+    assert origin.images_seen == 6 * 16
+    assert origin.earlier == [Run.open(first).config.command]
+    assert "--from first" in origin.command
+
+
 def test_runs_for_tensorboard(home: Home, trained: Callable[..., str]) -> None:
     trained("gan", "--set", "generator_width=4")
     home.done("runs", "--tensorboard", "board")
