@@ -47,6 +47,7 @@ DOORS = (
     Door("pages/train.py", "🏋️", "Train", "Start a run and watch the losses and the samples move."),
     Door("pages/latent_space.py", "🗺️", "Latent space", "Wander through a VAE's plane; encode your own digit."),
     Door("pages/completion.py", "🧩", "Completion", "Hide part of a digit and let a PixelCNN finish it."),
+    Door("pages/pixel_by_pixel.py", "🔬", "Pixel by pixel", "See what the model predicts before each value it draws."),
     Door("pages/glimpses.py", "👁️", "Glimpses", "Follow DRAW's attention as it reads and writes."),
     Door("pages/compare.py", "⚖️", "Compare", "All models side by side, same seed, honest numbers."),
 )

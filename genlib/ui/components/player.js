@@ -1,6 +1,7 @@
 // The player: one scrubber for every panel. Python hears of the step when the user stops moving, never of each frame of an animation.
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
+const MAX_GIF_FRAMES = 120;
 
 class Player {
   constructor(parent) {
@@ -187,6 +188,10 @@ class Player {
       ArrowLeft: () => this.jump(this.step - 1),
       Home: () => this.jump(0),
       End: () => this.jump(this.total - 1),
+      ...(this.data.stride && {
+        ArrowDown: () => this.jump(this.step + this.data.stride),
+        ArrowUp: () => this.jump(this.step - this.data.stride),
+      }),
       l: () => this.setLoop(!this.loop),
       f: () => this.data.follow && this.setFollowing(!this.following),
     };
@@ -207,7 +212,9 @@ class Player {
   }
 
   captionText() {
-    return this.data.captions?.[this.step] ?? "";
+    const { captions } = this.data;
+    if (!captions?.columns) return captions?.[this.step] ?? "";
+    return captions.text.replace(/\{(\d+)\}/g, (_, column) => captions.columns[column][this.step]);
   }
 
   // --- saving --------------------------------------------------------------------------------------------------------------------------
@@ -226,13 +233,15 @@ class Player {
     const label = this.gifButton.querySelector("span");
     try {
       const frames = [];
-      for (let step = 0; step < this.total; step++) {
+      // A long film keeps its length and its end, but not every frame: all of them are in memory at once.
+      const every = Math.ceil(this.total / MAX_GIF_FRAMES);
+      for (let step = (this.total - 1) % every; step < this.total; step += every) {
         const picture = this.compose(step, 720);
         frames.push(picture.getContext("2d").getImageData(0, 0, picture.width, picture.height));
         label.textContent = `${Math.round((50 * (step + 1)) / this.total)} %`;
-        if (step % 8 === 7) await new Promise((resolve) => setTimeout(resolve));
+        if (frames.length % 8 === 0) await new Promise((resolve) => setTimeout(resolve));
       }
-      const bytes = await encodeGif(frames, 1 / (this.data.fps * +this.speed.value), (share) => {
+      const bytes = await encodeGif(frames, every / (this.data.fps * +this.speed.value), (share) => {
         label.textContent = `${Math.round(50 + 50 * share)} %`;
       });
       download(new Blob([bytes], { type: "image/gif" }), this.fileName("gif"));
@@ -243,6 +252,6 @@ class Player {
   }
 }
 
-Object.assign(Player.prototype, playerView);
+Object.assign(Player.prototype, playerPanels, playerView);
 
 export default (component) => mountOnce(component, (parent) => new Player(parent));

@@ -12,6 +12,7 @@ import numpy as np
 import streamlit as st
 
 from genlib.ui.components import wire
+from genlib.ui.components.player_panels import Bars, Captions, Reveal
 
 SHEET_FRAMES = (
     64  # frames a sprite sheet; only the last sheet changes while frames are appended, the others keep their hash
@@ -22,7 +23,7 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _component = st.components.v2.component(
     "genlib_player",
     css=wire.asset("shared.css", "player.css"),
-    js=wire.asset("shared.js", "gif.js", "player_view.js", "player.js"),
+    js=wire.asset("shared.js", "gif.js", "player_panels.js", "player_view.js", "player.js"),
 )
 
 
@@ -58,6 +59,14 @@ class Panel:
     boxes: Sequence[Sequence[Box]] = ()
     dots: Sequence[Any] = ()
     dot_colour: str = "#56b4e9"
+
+    @property
+    def steps(self) -> int:
+        return len(self.frames)
+
+    def data(self, total: int) -> dict[str, Any]:
+        """What the browser gets; ``TypeError`` or ``ValueError`` for what does not fit."""
+        return _panel_data(self, total)
 
 
 @dataclass(frozen=True)
@@ -140,6 +149,7 @@ def _panel_data(panel: Panel, total: int) -> dict[str, Any]:
         raise ValueError(f"{what}: dot_colour must look like #e69f00, got {panel.dot_colour!r:.40}")
     sheets, per_sheet, columns = sprite_sheets(np.stack(frames))
     return {
+        "kind": "frames",
         "title": panel.title,
         "height": frames[0].shape[0],
         "width": frames[0].shape[1],
@@ -163,12 +173,13 @@ def _series_data(series: Series, total: int) -> dict[str, Any]:
 
 
 def player(
-    panels: Sequence[Panel],
+    panels: Sequence[Panel | Reveal | Bars],
     *,
     key: str,
-    captions: Sequence[str] | None = None,
+    captions: Sequence[str] | Captions | None = None,
     series: Sequence[Series] = (),
     fps: float = 8,
+    stride: int = 0,
     autoplay: bool = False,
     loop: bool = False,
     follow: bool = False,
@@ -185,11 +196,12 @@ def player(
     the last key), not at each frame.
 
     Args:
-        panels: at least one; all with the same number T >= 1 of frames.
+        panels: at least one; all with the same number T >= 1 of frames. For long films, see `player_panels`.
         key: unique in the app.
         captions: T texts, shown under the panels.
         series: charts under the panels; a click on one moves every panel.
         fps: frames a second at speed 1.
+        stride: how many steps the up and down arrow keys go, such as a row of pixels; 0: they do nothing of their own.
         autoplay: start at once (not for visitors who asked their system for less motion).
         loop: start again at the end, at first; the visitor can change it.
         follow: for frames that still arrive: start at the newest and offer the Follow button. Otherwise start at the
@@ -205,11 +217,18 @@ def player(
         TypeError: a frame is not uint8.
         ValueError: numbers of frames, shapes or overlays that do not fit, or a forged answer from the browser.
     """
-    total = len(panels[0].frames) if panels else 0
+    total = panels[0].steps if panels else 0
     if total < 1:
         raise ValueError("player: need at least one panel with at least one frame")
-    if captions is not None and len(captions) != total:
-        raise ValueError(f"captions: expected {total}, got {len(captions)}")
+    texts = (
+        captions.data(total)
+        if isinstance(captions, Captions)
+        else None
+        if captions is None
+        else list(map(str, captions))
+    )
+    if isinstance(texts, list) and len(texts) != total:
+        raise ValueError(f"captions: expected {total}, got {len(texts)}")
     if not (math.isfinite(fps) and 0 < fps <= 60):
         raise ValueError(f"fps must lie in (0, 60], got {fps}")
     if not re.fullmatch(r"[\w .-]{0,80}", export_name):
@@ -220,10 +239,11 @@ def player(
         "key": key,
         "source": source,
         "total": total,
-        "panels": [_panel_data(panel, total) for panel in panels],
-        "captions": [str(text) for text in captions] if captions is not None else None,
+        "panels": [panel.data(total) for panel in panels],
+        "captions": texts,
         "series": [_series_data(one, total) for one in series],
         "fps": float(fps),
+        "stride": wire.checked_int(stride, 0, total, "stride"),
         "autoplay": bool(autoplay),
         "loop": bool(loop),
         "follow": bool(follow),

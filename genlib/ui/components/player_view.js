@@ -7,11 +7,13 @@ const CURSOR_COLOUR = "#e69f00";
 const playerView = {
   // Panels and charts are rebuilt only when their number or names change.
   build() {
-    const shape = JSON.stringify([this.data.panels.map((p) => p.title), this.data.series.map((s) => s.name)]);
+    const shape = JSON.stringify([this.data.panels.map((p) => [p.kind, p.title, p.scale]), this.data.series.map((s) => s.name)]);
     if (shape === this.shape) return;
     this.shape = shape;
     this.panelCanvases = this.data.panels.map((panel, i) => el("canvas", { role: "img", "data-testid": `player-panel-${i}` }));
-    this.panelsBox.replaceChildren(...this.data.panels.map((panel, i) => el("figure", { class: "panel" }, panel.title ? el("figcaption", { text: panel.title }) : null, this.panelCanvases[i])));
+    const heading = (panel) => (panel.title ? el("figcaption", {}, el("span", { text: panel.title }), panel.scale ? scaleView(panel.scale) : null) : null);
+    this.panelsBox.replaceChildren(...this.data.panels.map((panel, i) => el("figure", { class: "panel" }, heading(panel), this.panelCanvases[i])));
+    this.data.panels.forEach((panel, i) => panel.kind === "reveal" && this.seekInPicture(this.panelCanvases[i], i));
     this.seriesViews = this.data.series.map((series, i) => {
       const canvas = el("canvas", { "data-testid": `player-chart-${i}`, role: "img", "aria-label": `Chart of ${series.name} by step` });
       const value = el("span");
@@ -52,6 +54,10 @@ const playerView = {
       const scale = fit >= 3 ? Math.floor(fit) : fit;
       return { width: panel.width * scale, height: panel.height * scale, scale };
     });
+    // Charts take what is left of the row, up to twice their own width.
+    const left = available - gaps - this.sizes.reduce((sum, size) => sum + size.width, 0);
+    const charts = this.sizes.filter((_, i) => panels[i].kind === "bars");
+    if (left > 0) for (const size of charts) size.width += Math.min(size.width, Math.floor(left / charts.length));
     const columns = Math.max(1, Math.min(this.data.series.length, Math.floor((available + 14) / 274)));
     this.chartWidth = Math.floor((available - 14 * (columns - 1)) / columns);
     this.draw();
@@ -70,7 +76,7 @@ const playerView = {
     data.panels.forEach((panel, i) => {
       const { width, height, scale } = this.sizes[i];
       const canvas = this.panelCanvases[i];
-      this.paintPanel(fitCanvas(canvas, width, height), panel, this.step, 0, 0, scale);
+      this.paintPanel(fitCanvas(canvas, width, height), panel, this.step, 0, 0, scale, width);
       canvas.setAttribute("aria-label", `${panel.title || "Picture"}, step ${this.step + 1} of ${this.total}`);
     });
     this.caption.textContent = this.captionText();
@@ -85,7 +91,9 @@ const playerView = {
   },
 
   // One frame with its overlays, its top left corner at (x, y).
-  paintPanel(context, panel, step, x, y, scale) {
+  paintPanel(context, panel, step, x, y, scale, across = panel.width * scale) {
+    if (panel.kind === "reveal") return this.paintReveal(context, panel, step, x, y, across, panel.height * scale);
+    if (panel.kind === "bars") return this.paintBars(context, panel, step, x, y, across, panel.height * scale);
     const sheet = this.bitmaps.get(panel.sheets[Math.floor(step / panel.per_sheet)].id);
     const place = step % panel.per_sheet;
     const { width, height } = panel;

@@ -1,0 +1,228 @@
+"""The Pixel by pixel page's controls and its picture. What it shows is in `genlib.ui.pixel_by_pixel_view`."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import streamlit as st
+import torch
+from torch import Tensor
+
+from genlib.data import datasets
+from genlib.errors import GenlibError
+from genlib.figures import pixel_by_pixel as figures
+from genlib.figures.pixel_by_pixel import Walk
+from genlib.models.autoregressive import LABEL_STREAM
+from genlib.training import checkpoint
+from genlib.ui import links, models, pick_image
+from genlib.ui.components import canvas
+from genlib.ui.components.wire import digest
+from genlib.ui.recent import Recent
+
+SAMPLE, TEST, DRAWING = SOURCES = ("Sample", "Test image", "Draw")
+ENTROPY, SURPRISE, MEAN = MAPS = ("Entropy", "Surprise", "Mean")
+ANY = "any"
+MAX_SEED, MAX_TEMPERATURE = 2**31 - 1, 2.0
+
+_walks: Recent[Walk] = Recent(32)  # shared by all visitors: the same link is computed once
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """What the sidebar says. ``version`` tells two files of the checkpoint's name apart.
+
+    ``label``: the class that the model is told, None for none (a given picture is then judged under all classes).
+    ``label_name``: its name; empty without one. ``drawing``: uint8 [H, W] or [H, W, 3], the visitor's.
+    """
+
+    checkpoint: str
+    version: float
+    data: str
+    model: Any  # a `Model` with the ability
+    source: str
+    shown: str
+    index: int
+    seed: int
+    temperature: float
+    label: int | None
+    label_name: str
+    drawing: np.ndarray | None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the model's images."""
+        return self.model.config.shape
+
+    @property
+    def given(self) -> bool:
+        """The picture is read, not drawn by the model."""
+        return self.source != SAMPLE
+
+    @property
+    def identity(self) -> str:
+        """Equal for equal pictures and predictions; which map is shown does not count."""
+        drawing = np.zeros(0, np.uint8) if self.drawing is None else self.drawing
+        numbers = (self.index, self.seed, self.temperature, self.label)
+        return digest(self.checkpoint, self.version, self.source, *numbers, drawing)
+
+
+def settings() -> Settings:
+    """The sidebar. Values that a link got wrong are named in a sentence, and the defaults are taken."""
+    links.check_choice("source", SOURCES, "The source")
+    links.check_choice("map", MAPS, "The map")
+    links.check_number("seed", 0, MAX_SEED, "The seed")
+    links.check_number("temperature", 0, MAX_TEMPERATURE, "The temperature", whole=False)
+    index, seed, temperature, drawing = 0, 0, 1.0, None
+    with st.sidebar:
+        name = models.choose("pixel prediction")
+        data = models.available()[name][1]
+        model = models.get(name)
+        source = st.segmented_control(
+            "Picture",
+            SOURCES,
+            default=SAMPLE,
+            required=True,
+            key="source",
+            bind="query-params",
+            width="stretch",
+            help="Watch the model draw one, or look over its shoulder while it reads yours.",
+        )
+        wanted = _choose_class(model, data)
+        if source == TEST:
+            index = pick_image.choose_index(data, "pixels")
+        if source == SAMPLE:
+            left, right = st.columns([3, 2], vertical_alignment="bottom")
+            right.button("🎲 New", on_click=_new_seed, width="stretch", help="Draw with another seed")
+            seed = left.number_input(
+                "Seed", 0, MAX_SEED, 1, key="seed", bind="query-params", persist_state="page", help="Which picture"
+            )
+            temperature = st.slider(
+                "Temperature",
+                0.0,
+                MAX_TEMPERATURE,
+                1.0,
+                0.05,
+                key="temperature",
+                bind="query-params",
+                persist_state="page",
+                help="0 always takes the likeliest value; 1 draws from the model.",
+            )
+        if source == DRAWING:
+            drawing = _draw(model.config.shape)
+        else:
+            links.put("picture", None)
+        shown = st.segmented_control(
+            "Map",
+            MAPS,
+            default=SURPRISE if source != SAMPLE else ENTROPY,
+            required=True,
+            key="map",
+            bind="query-params",
+            width="stretch",
+            help="How unsure the model was before each value; how much the value surprised it; what it expected.",
+        )
+    label, label_name = _label(model, data, wanted, source, int(seed))
+    version = checkpoint.find_named(name).stat().st_mtime
+    return Settings(
+        name, version, data, model, source, shown, index, int(seed), float(temperature), label, label_name, drawing
+    )
+
+
+def _new_seed() -> None:
+    st.session_state["seed"] = secrets.randbelow(10_000)
+
+
+def _class_names(model: Any, data: str) -> list[str]:
+    names = list(datasets.describe(data).classes)
+    return names if len(names) == model.classes else [str(label) for label in range(model.classes)]
+
+
+def _choose_class(model: Any, data: str) -> str:
+    """The class that a conditional model is told; other models get no control, and ``any``."""
+    options = [ANY, *_class_names(model, data)] if model.classes else [ANY]
+    links.check_choice("class", options, "The class")
+    if not model.classes:
+        return ANY
+    if st.session_state.get("class", ANY) not in options:  # another model's
+        st.session_state["class"] = ANY
+    return st.selectbox(
+        "Class it is told",
+        options,
+        key="class",
+        bind="query-params",
+        help="any: it draws one by the seed; a given picture is judged under all of them together.",
+    )
+
+
+def _label(model: Any, data: str, wanted: str, source: str, seed: int) -> tuple[int | None, str]:
+    """The number and the name of the class; for ``any`` the one that `sample` draws by this seed."""
+    if not model.classes:
+        return None, ""
+    names = _class_names(model, data)
+    if wanted != ANY:
+        return names.index(wanted), wanted
+    if source != SAMPLE:
+        return None, ""
+    stream = model.generator(seed + LABEL_STREAM)
+    label = int(torch.randint(model.classes, (1,), generator=stream, device=stream.device))
+    return label, names[label]
+
+
+def _draw(shape: tuple[int, int, int]) -> np.ndarray:
+    """The visitor's drawing; it stands in the address, and a link brings it back."""
+    state = st.session_state
+    channels, height, width = shape
+    size = (height, width) if channels == 1 else (height, width, channels)
+    start, revision = state.get("pixels-start", (np.zeros(size, np.uint8), 0))
+    if start.shape != size:
+        start, revision = np.zeros(size, np.uint8), revision + 1
+    asked = st.query_params.get("picture")
+    if asked is not None and asked != state.get("pixels-link"):
+        state["pixels-link"] = asked  # a damaged one is complained about once
+        with links.forgiving():
+            start, revision = links.unpack_picture(asked, size), revision + 1
+    state["pixels-start"] = (start, revision)
+    value = canvas(
+        start, mode="draw", key="pixels-canvas", presets=(), label="Your drawing, read by the model", revision=revision
+    )
+    text = links.pack_picture(value.image) if value.image.any() else None
+    links.put("picture", text)
+    state["pixels-link"] = text
+    return value.image
+
+
+# -- the picture -----------------------------------------------------------------------------------
+
+
+def walk(s: Settings) -> Walk:
+    """The picture with all predictions on the way to it, computed once for all visitors who ask for the same."""
+    found = _walks.get(s.identity)
+    if found is None:
+        images = given_picture(s) if s.given else None
+        with models.computing():
+            if images is None:
+                images = s.model.sample(1, seed=s.seed, label=s.label, temperature=s.temperature)
+            images = images.to(s.model.device)
+            p = s.model.pixel_distribution(images, label=s.label)[0]
+            found = figures.walk(p, s.model.code(images)[0], drawing_order(s.model))
+        _walks.put(s.identity, found)
+    return found
+
+
+def drawing_order(model: Any) -> Tensor:
+    """The step of each sub-pixel, int [C, H, W]; a model that says nothing of its order draws in raster order."""
+    return model.order() if hasattr(model, "order") else figures.raster_order(model.config.shape)
+
+
+def given_picture(s: Settings) -> Tensor:
+    """The picture that the model reads, float [1, C, H, W]."""
+    if s.drawing is not None:
+        pixels = s.drawing[..., None] if s.drawing.ndim == 2 else s.drawing
+        return torch.from_numpy(pixels.copy()).movedim(-1, 0)[None].float() / 255
+    dataset = datasets.load(s.data)
+    if dataset.info.shape != s.shape:
+        raise GenlibError(
+            f"{s.checkpoint} reads images of {s.shape}, but {s.data} has {dataset.info.shape}: choose another model."
+        )
+    return dataset.batch("test", slice(s.index, s.index + 1))

@@ -1,0 +1,147 @@
+"""What the Pixel by pixel page shows: the player, and what the whole picture cost."""
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from genlib.figures import palette
+from genlib.figures import pixel_by_pixel as figures
+from genlib.figures.pixel_by_pixel import Walk
+from genlib.ui import links
+from genlib.ui.components import Bars, Captions, Reveal, Scale, Series, player
+from genlib.ui.pixel_by_pixel import ENTROPY, SURPRISE, Settings
+
+FILM = 20.0  # seconds that a film takes at speed 1, if the screen is quick enough
+LN2 = math.log(2)
+
+
+def show(s: Settings, w: Walk) -> int:
+    """The player and the sentence below it; returns the step, from 0, where the visitor stands."""
+    links.check_number("step", 1, w.steps, "The step")
+    start = _start(s, w)
+    value = player(
+        [_canvas(s, w), _map(s, w), _prediction(s, w)],
+        key="pixels",
+        captions=_captions(s, w),
+        series=_series(w),
+        fps=float(np.clip(w.steps / FILM, 4, 60)),
+        stride=s.shape[0] * s.shape[2],
+        height=480,
+        revision=s.identity,
+        start=start,
+        export_name=f"{s.checkpoint}-pixel-by-pixel",
+    )
+    links.put("step", str(value.step + 1) if value.step != _telling_step(s, w) else None)
+    st.caption(total_sentence(s, w))
+    return value.step
+
+
+def _telling_step(s: Settings, w: Walk) -> int:
+    """Where we begin: where a drawing model was least sure, where a given picture surprised it most."""
+    return int((w.surprise if s.given else w.entropy).argmax())
+
+
+def _start(s: Settings, w: Walk) -> int:
+    """The step that the address asked for when this session began, as long as the picture is that of the address."""
+    state = st.session_state
+    if "pixels-linked" not in state:
+        text = st.query_params.get("step", "")
+        step = min(int(text), w.steps) - 1 if re.fullmatch(r"[1-9]\d{0,5}", text) else None
+        state["pixels-linked"] = (s.identity, step)
+    identity, step = state["pixels-linked"]
+    return step if identity == s.identity and step is not None else _telling_step(s, w)
+
+
+def _canvas(s: Settings, w: Walk) -> Reveal:
+    title = "Read so far" if s.given else "Drawn so far"
+    return Reveal(title, w.picture(), w.picture_order(), w.steps)
+
+
+def _map(s: Settings, w: Walk) -> Reveal:
+    """What the model thought at each place, up to the present step."""
+    if s.shown not in (ENTROPY, SURPRISE):
+        title = "Probability of ink" if w.levels == 2 and s.shape[0] == 1 else "Mean of the prediction"
+        return Reveal(title, w.picture(w.mean), w.picture_order(), w.steps)
+    top: float
+    if s.shown == ENTROPY:
+        numbers, top = w.entropy, math.log2(w.levels)
+        scale = Scale(figures.HEAT, "0", f"{top:g} bit{'s' if top != 1 else ''}")
+    else:
+        numbers, top = w.surprise, figures.surprise_top(w.levels)
+        scale = Scale(figures.HEAT, "0", f"{top}+ nats")
+    return Reveal(s.shown, w.heat(numbers, top), w.strips(w.order), w.steps, across=s.shape[0], scale=scale)
+
+
+def _prediction(s: Settings, w: Walk) -> Bars:
+    title = f"Prediction, and what {'came' if s.given else 'was drawn'} ▲"
+    heights, outline, names = w.p, None, ("", "")
+    if s.temperature != 1:
+        heights, outline = w.at_temperature(s.temperature), w.p
+        names = (f"drawn from, T = {s.temperature:g}", "the model")
+    grey = s.shape[0] == 1
+    return Bars(
+        title,
+        heights,
+        w.values,
+        figures.ticks(s.shape[0], w.levels),
+        [palette.SKY] if grey else figures.INKS,
+        inks=None if grey else w.places[:, 0],
+        outline=outline,
+        names=names,
+        height=s.shape[1],
+        width=s.shape[1],
+    )
+
+
+def _captions(s: Settings, w: Walk) -> Captions:
+    """One line a step: where, what came, how likely it was, what all of it cost so far."""
+    words = dict(figures.ticks(*s.shape[:1], w.levels)) if w.levels == 2 else {}
+    columns: list[Any] = [
+        w.places[:, 1],
+        w.places[:, 2],
+        [words.get(value, str(value)) for value in w.values.tolist()],
+        [percent(chance) for chance in w.chance.tolist()],
+        [f"{nats:.1f}" for nats in w.so_far.tolist()],
+        [f"{nats / LN2:.1f}" for nats in w.so_far.tolist()],
+    ]
+    where = "Row {0}, column {1}"
+    if s.shape[0] == 3:
+        where += ", {6}"
+        columns.append([figures.CHANNELS[channel] for channel in w.places[:, 0]])
+    came = "came" if s.given else "drew"
+    return Captions(f"{where}: {came} {{2}}, which had {{3}} · so far {{4}} nats = {{5}} bits", columns)
+
+
+def percent(share: float) -> str:
+    """0.832 -> '83.2 %'; small ones keep two digits."""
+    return f"{100 * share:.1f} %" if share >= 0.01 else f"{100 * share:.2g} %"
+
+
+def _series(w: Walk) -> list[Series]:
+    return [
+        Series("Entropy", w.entropy, unit="bits"),
+        Series("Surprise", w.surprise, unit="nats"),
+        Series("Surprise so far", w.so_far, "line", "nats"),
+    ]
+
+
+def total_sentence(s: Settings, w: Walk) -> str:
+    """What the picture cost the model, in words."""
+    nats, expected = float(w.surprise.sum()), float(w.entropy.sum())
+    told = f" given class {s.label_name}" if s.label_name else ""
+    if s.model.classes and s.label is None:
+        told = " over all classes"
+    sentence = (
+        f"The whole picture has {nats:.2f} nats = {nats / LN2:.2f} bits: exactly −ln p(picture){told}. "
+        f"On this way the model expected {expected:.1f} bits, the sum of the entropies."
+    )
+    if s.temperature != 1:
+        sentence += (
+            f" All numbers and maps are the model's own; values were drawn from its p to the power of 1/{s.temperature:g}, made to sum to one."
+            if s.temperature
+            else " All numbers and maps are the model's own; at temperature 0 the likeliest value was taken everywhere."
+        )
+    return sentence
