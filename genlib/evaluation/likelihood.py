@@ -4,7 +4,8 @@ Every figure is an average over the images of a split, with its standard error, 
 the same form of the data (see `genlib.data.codings`): the form is part of the result. Figures are positive, lower is
 better:
 
-* exact likelihood: ``nll`` = -log p(x).
+* exact likelihood: ``nll`` = -log p(x). Of a model that knows `levels` values of a sub-pixel it is that of the images
+  rounded to so many: bits/dim of 4 levels are at most 2 and say nothing beside bits/dim of 256, which are at most 8.
 * bounded likelihood: ``elbo`` = reconstruction + KL, the *negative* evidence lower bound, which is an upper bound of
   the NLL whatever the model was trained with (beta = 1, one draw of the code per image); and ``iwae``, the tighter
   bound with k draws (Burda et al. 2016, eq. 8).
@@ -36,6 +37,7 @@ Progress = Callable[[int, int], None]
 
 BATCH = 128  # images per pass; part of what makes a score reproducible, as each batch has its own noise
 IWAE_PASSES = 4096  # images x draws per pass of the IWAE bound: bounds the memory
+PROBABILITIES = 1 << 24  # at a time, where every value of every sub-pixel has one: 64 MB
 IWAE_IMAGES = 1000
 K = 50
 NO_LIKELIHOOD = "no likelihood"
@@ -50,6 +52,8 @@ class Scores:
     """Form of the binary images; None if they are not binarised."""
     images: int
     likelihood: Literal["exact", "bound"] | None
+    levels: int | None = None
+    """Values of a sub-pixel that the likelihood is about, where they are more than two: part of the form of the data."""
     reason: str | None = None
     """Why there is no likelihood."""
     nll_nats: float | None = None
@@ -104,14 +108,15 @@ def evaluate(
         "exact" if "exact likelihood" in can else "bound" if "bounded likelihood" in can else None
     )
     if kind is None:
-        return Scores(split, None, n, None, NO_LIKELIHOOD)
+        return Scores(split, None, n, None, reason=NO_LIKELIHOOD)
     progress = progress or (lambda done, total: None)
     draws = _Draws(model, seed)
     x = dataset.binary(split, form, n) if form else dataset.batch(split, slice(n))
+    scores = Scores(split, form, n, kind, levels_of(model.config))
     with torch.inference_mode(), model.evaluating():
         if kind == "exact":
-            return _exact(model, x, Scores(split, form, n, kind), "pixel prediction" in can, progress)
-        return _bounded(model, x, Scores(split, form, n, kind), k, min(iwae_images, n), draws, progress)
+            return _exact(model, x, scores, "pixel prediction" in can, progress)
+        return _bounded(model, x, scores, k, min(iwae_images, n), draws, progress)
 
 
 def form_of(config: Config) -> str | None:
@@ -123,6 +128,12 @@ def form_of(config: Config) -> str | None:
         return None
     form = getattr(config, "binarisation", None)
     return form if form is None or form in BINARISATIONS else "dynamic"
+
+
+def levels_of(config: Config) -> int | None:
+    """How many values of a sub-pixel a model with this config tells apart; None: it is about binary or real values."""
+    levels = getattr(config, "levels", 2)
+    return levels if levels > 2 else None
 
 
 class _Draws:
@@ -143,8 +154,9 @@ def _exact(model: Any, x: Tensor, scores: Scores, predicts: bool, progress: Prog
     for start, batch in _batches(x, BATCH, model.device):
         nll.append(-model.log_prob(batch).double().cpu())
         if predicts:
-            chances = model.pixel_distribution(batch)  # [n, C, levels, H, W]
-            right += float((chances.argmax(2) == to_levels(batch, chances.shape[2])).double().sum())
+            for part in batch.split(max(1, PROBABILITIES // (batch[0].numel() * (scores.levels or 2)))):
+                chances = model.pixel_distribution(part)  # [n, C, levels, H, W]
+                right += float((chances.argmax(2) == to_levels(part, chances.shape[2])).double().sum())
         progress(start + len(batch), len(x))
     mean, error = _mean(torch.cat(nll))
     values: dict[str, Any] = {**vars(scores), "nll_nats": mean, "standard_error": error}

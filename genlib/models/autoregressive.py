@@ -29,6 +29,7 @@ from genlib.models.contract import Config as BaseConfig
 from genlib.sampling import CausalState, PixelDraws, check_temperature, draw_rows, uniforms
 
 CHUNK = 128  # images at a time where no gradient is wanted; bounds the memory, not the result
+CHUNK_LOGITS = 1 << 24  # and logits at a time, 64 MB: a 256-way softmax has 786,432 for a colour image of 32 x 32
 LABEL_STREAM = 1 << 40  # added to a drawing's seed: the stream of its classes, apart from that of its pixels
 
 Labels = int | Tensor | None
@@ -69,6 +70,11 @@ class AutoregressiveModel(Model):
         """The network's memory while ``batch`` images are drawn, of the given classes [batch]."""
         raise NotImplementedError(f"{type(self).__name__} cannot draw")
 
+    def order(self) -> Tensor:
+        """When each sub-pixel is drawn: its rank, [C, H, W], 0 the first. Here raster order, the channels in turn."""
+        channels, height, width = self.config.shape
+        return torch.arange(self.config.dimensions).view(height, width, channels).permute(2, 0, 1)
+
     def value_nll(self, outputs: Tensor, coded: Tensor) -> Tensor:
         """-ln p(value | all before it) from what `forward` gave, [N, C, H, W] nats.
 
@@ -77,7 +83,12 @@ class AutoregressiveModel(Model):
         outputs = outputs if outputs.dtype == torch.float64 else outputs.float()
         if self.config.levels == 2:
             return F.binary_cross_entropy_with_logits(outputs, coded, reduction="none")
-        return F.cross_entropy(outputs.transpose(1, 2), self.values(coded), reduction="none")
+        # The levels go last, where a convolution in channels_last memory has put them already: nothing is copied, and the
+        # softmax reads one run of numbers for each sub-pixel.
+        n, c, levels, h, w = outputs.shape
+        rows = outputs.permute(0, 3, 4, 1, 2).reshape(-1, levels)
+        nll = F.cross_entropy(rows, self.values(coded).permute(0, 2, 3, 1).reshape(-1), reduction="none")
+        return nll.view(n, h, w, c).permute(0, 3, 1, 2)
 
     def level_log_probs(self, outputs: Tensor, coded: Tensor) -> Tensor:
         """ln p of every value at every sub-pixel, [N, C, levels, H, W], from what `forward` gave for these images."""
@@ -162,11 +173,15 @@ class AutoregressiveModel(Model):
         """-ln p(value | all before it, class), [N, C, H, W], a chunk of images at a time."""
         found = []
         with self.evaluating(), full_precision(coded.device):
-            for start in range(0, len(coded), CHUNK):
-                x = coded[start : start + CHUNK]
-                y = None if labels is None else labels[start : start + CHUNK]
+            for part in self._chunks(len(coded)):
+                x, y = coded[part], None if labels is None else labels[part]
                 found.append(self.value_nll(self(x, y), x))
         return torch.cat(found)
+
+    def _chunks(self, n: int) -> list[slice]:
+        """n images in parts of which one forward pass fits into memory."""
+        size = max(1, min(CHUNK, CHUNK_LOGITS // (self.config.dimensions * self.config.levels)))
+        return [slice(start, start + size) for start in range(0, n, size)]
 
     def _per_class(self, coded: Tensor) -> Tensor:
         """`_pixel_nll` under every class in turn, [K, N, C, H, W]."""
@@ -176,9 +191,8 @@ class AutoregressiveModel(Model):
     def _level_probs(self, coded: Tensor, labels: Tensor | None) -> Tensor:
         found = []
         with self.evaluating(), full_precision(coded.device):
-            for start in range(0, len(coded), CHUNK):
-                x = coded[start : start + CHUNK]
-                y = None if labels is None else labels[start : start + CHUNK]
+            for part in self._chunks(len(coded)):
+                x, y = coded[part], None if labels is None else labels[part]
                 found.append(self.level_log_probs(self(x, y), x).exp())
         return torch.cat(found)
 

@@ -129,6 +129,32 @@ class PixelCNN(AutoregressiveModel):
                 "learning_rate": 2e-3, "batch_size": 64, "epochs": 5, "schedule": "cosine",
             },
         ),
+        "colour-256": Preset(
+            "The paper's network for CIFAR-10: fifteen bottleneck blocks with h = 128, two 1x1 layers of 1024 maps, a "
+            "256-way softmax for each of red, green and blue. The softmax is not told that 127 and 128 are neighbours; "
+            "watch its distributions become smooth. Use it with colour images, and with a GPU; the batch size and the "
+            "rate are our choice where the paper gives none.",
+            {
+                "levels": 256, "hidden": 256, "blocks": 15, "body": "bottleneck", "head": 1024,
+                "optimizer": "rmsprop", "learning_rate": 3e-4, "batch_size": 16,
+            },
+        ),
+        "colour-16": Preset(
+            "Sixteen values of red, green and blue, small enough for a processor. Bits/dim are at most 4 here and cannot "
+            "be compared with those of 256 levels.",
+            {
+                "levels": 16, "hidden": 48, "blocks": 6, "body": "bottleneck", "head": 96,
+                "learning_rate": 2e-3, "batch_size": 16, "epochs": 6, "schedule": "cosine",
+            },
+        ),
+        "colour-4": Preset(
+            "Four values of red, green and blue: posters of photographs. Green and blue mostly follow red, which the "
+            "channel masks let them see, so most of the bits are red's. Bits/dim are at most 2 here.",
+            {
+                "levels": 4, "hidden": 48, "blocks": 6, "body": "bottleneck", "head": 48,
+                "learning_rate": 2e-3, "batch_size": 16, "epochs": 4, "schedule": "cosine",
+            },
+        ),
         "leak": Preset(
             "Mask B in the first layer lets every pixel see itself. The loss falls to almost nothing, for the network "
             "only copies; but when it has to draw there is nothing to copy, and the samples are worthless. A "

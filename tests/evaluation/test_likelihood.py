@@ -66,6 +66,8 @@ def test_accuracy_counts_the_likeliest_values(levels: int) -> None:
     chances = model.pixel_distribution(data.binary("test", "threshold") if levels == 2 else grey)
     scores = evaluate(model, data)
     assert scores.binarisation == ("threshold" if levels == 2 else None)
+    assert scores.levels == (None if levels == 2 else levels)
+    assert scores.as_json().get("levels", 2) == levels  # a report says what its bits are about
     assert scores.per_pixel_accuracy == pytest.approx(float((chances.argmax(2) == values).double().mean()))
 
 
@@ -73,6 +75,7 @@ def test_the_score_does_not_depend_on_the_batches(monkeypatch: pytest.MonkeyPatc
     model, data = create("pixelcnn", **PIXELCNN), tiny()
     whole = evaluate(model, data)
     monkeypatch.setattr(likelihood, "BATCH", 7)
+    monkeypatch.setattr(likelihood, "PROBABILITIES", 150)
     parts = evaluate(model, data)
     assert parts.nll_nats == pytest.approx(whole.nll_nats, rel=1e-6)
     assert parts.per_pixel_accuracy == whole.per_pixel_accuracy

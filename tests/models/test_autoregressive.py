@@ -58,6 +58,8 @@ def test_nothing_comes_from_the_future(name: str, values: dict[str, Any], shape:
     with torch.no_grad():
         before = model.level_log_probs(model(x, labels_of(model, 1)), x)
         moved = 0
+        order = model.order()
+        assert sorted(order.flatten().tolist()) == list(range(order.numel()))
         for row, column in product(range(height), range(width)):
             for channel in range(channels):
                 y = x.clone()
@@ -65,7 +67,6 @@ def test_nothing_comes_from_the_future(name: str, values: dict[str, Any], shape:
                 after = model.level_log_probs(model(y, labels_of(model, 1)), y)
                 changed = (after - before).abs().amax(2)[0] > 1e-12  # [C, H, W]
                 moved += int(changed.sum())
-                order = torch.arange(channels * height * width).view(height, width, channels).permute(2, 0, 1)
                 assert not changed[order <= order[channel, row, column]].any(), (channel, row, column)
     assert moved > channels * height * width  # and the past is looked at
 

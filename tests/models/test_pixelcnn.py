@@ -169,14 +169,51 @@ def test_the_pixel_distribution_is_the_likelihood_pixel_by_pixel(channels, level
 @pytest.mark.parametrize("preset", PixelCNN.presets)
 def test_a_fresh_network_knows_nothing(preset):
     model = PixelCNN.from_config(PixelCNN.configure(preset))
-    nll = -model.log_prob(load("mnist").batch("test", slice(8))).mean().item()
-    assert nll == pytest.approx(784 * math.log(2), rel=0.07)
+    nll = -model.log_prob(load("mnist").batch("test", slice(3))).mean().item()
+    assert nll == pytest.approx(784 * math.log(model.config.levels), rel=0.07)
 
 
 def test_likelihood_does_not_depend_on_the_company():
     model = widen(network())
     images = torch.rand(300, 1, 5, 5).round()  # more than one chunk
     torch.testing.assert_close(model.log_prob(images), torch.cat([model.log_prob(x[None]) for x in images]))
+
+
+def test_256_ways_add_up_to_one():
+    model = widen(network(3, 4, 4, levels=256)).double()
+    with torch.no_grad():
+        model.logits.weight.mul_(5)
+    p = model.pixel_distribution(torch.rand(2, 3, 4, 4, dtype=torch.float64))
+    assert p.shape == (2, 3, 256, 4, 4)
+    assert p.amax(2).min() > 2 / 256  # far from uniform
+    torch.testing.assert_close(p.sum(2), torch.ones(2, 3, 4, 4, dtype=torch.float64))
+
+
+def test_a_pixel_of_256_levels_goes_red_green_blue():
+    """p(R) p(G | R) p(B | R, G): red is the same whatever the pixel, green moves with red only, blue with both."""
+    model = widen(network(3, 1, 1, levels=256)).double()
+    x = torch.rand(1, 3, 1, 1, dtype=torch.float64)
+    p = model.pixel_distribution(x)[0]
+    for channel in range(3):
+        y = x.clone()
+        y[:, channel] = 1 - y[:, channel]
+        moved = (model.pixel_distribution(y)[0] - p).abs().amax((1, 2, 3)) > 1e-9
+        assert moved.tolist() == [later > channel for later in range(3)]
+
+
+@pytest.mark.parametrize("levels", [2, 256])
+def test_no_more_logits_at_a_time_than_memory_should_hold(levels, monkeypatch):
+    model = widen(network(3, levels=levels, hidden=3, head=3))
+    images = torch.rand(9, 3, 5, 5)
+    whole = model.log_prob(images), model.pixel_distribution(images)
+    limit = 4 * 75 * levels + 1  # four images, of nine
+    monkeypatch.setattr("genlib.models.autoregressive.CHUNK_LOGITS", limit)
+    given = []
+    model.register_forward_hook(lambda module, args, logits: given.append(logits.numel()))
+    parts = model.log_prob(images), model.pixel_distribution(images)
+    assert len(given) == 6
+    assert max(given) <= limit
+    torch.testing.assert_close(parts, whole)
 
 
 # --- coding -----------------------------------------------------------------------------------------------------------
