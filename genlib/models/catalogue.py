@@ -13,6 +13,8 @@ _WHERE: dict[str, str] = {
     "vae": "genlib.models.vae:VAE",
     "draw": "genlib.models.draw:DRAW",
     "pixelcnn": "genlib.models.pixelcnn:PixelCNN",
+    "gated-pixelcnn": "genlib.models.gated_pixelcnn:GatedPixelCNN",
+    "diagonal-bilstm": "genlib.models.diagonal_bilstm:DiagonalBiLSTM",
 }
 
 

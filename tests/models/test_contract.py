@@ -21,6 +21,8 @@ ABILITIES_OF = {
     "vae": {"bounded likelihood", "latent code"},
     "draw": {"bounded likelihood", "step-wise drawing"},
     "pixelcnn": {"exact likelihood", "completion", "pixel prediction"},
+    "gated-pixelcnn": {"exact likelihood", "completion", "pixel prediction"},
+    "diagonal-bilstm": {"exact likelihood", "completion", "pixel prediction"},
 }
 COUNTS = [
     ("gan", "paper", {"generator": 1_489_936, "discriminator": 533_505}),
