@@ -115,11 +115,13 @@ def _wall(name: str, seed: int) -> tuple[bytes, str, float]:
 
 
 def doors() -> None:
-    """A card for each page."""
-    for door, column in zip(DOORS, st.columns(len(DOORS), gap="small"), strict=True):
-        with column.container(border=True, height="stretch"):
-            st.page_link(door.page, label=f"**{door.title}**", icon=door.icon)
-            st.caption(door.text)
+    """A card for each page, in two rows of equal cards."""
+    across = -(-len(DOORS) // 2)
+    for start in range(0, len(DOORS), across):
+        for door, column in zip(DOORS[start : start + across], st.columns(across, gap="small"), strict=False):
+            with column.container(border=True, height="stretch"):
+                st.page_link(door.page, label=f"**{door.title}**", icon=door.icon)
+                st.caption(door.text)
 
 
 def code(seed: int) -> str:
