@@ -18,6 +18,7 @@ from genlib.figures.completion import tempered
 CHANNELS = ("red", "green", "blue")
 INKS = (palette.VERMILLION, palette.GREEN, palette.BLUE)  # of bars, a sub-pixel's own
 HEAT = ["#" + bytes(row).hex() for row in images.HEAT[::17]]  # the scale of `images.heat` from low to high
+MOST_BARS = 64  # more could not be told apart on a screen
 SMALLEST = float(np.finfo(np.float32).tiny)  # a probability that the model's arithmetic rounds to 0 counts as this
 
 
@@ -119,8 +120,19 @@ def surprise_top(levels: int) -> int:
     return math.ceil(math.log(levels) + 2)
 
 
+def grouped(table: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Bars of at most `MOST_BARS`: neighbouring values of a distribution [T, levels] share one.
+
+    Returns (bars [T, n], the bar of each of ``values`` [T], values a bar).
+    """
+    steps, levels = table.shape
+    size = -(-levels // MOST_BARS)
+    padded = np.pad(table, ((0, 0), (0, -levels % size)))
+    return padded.reshape(steps, -1, size).sum(2), values // size, size
+
+
 def ticks(channels: int, levels: int) -> list[tuple[int, str]]:
-    """(level, word) for the axis of a distribution."""
+    """(value, word) for the axis of a distribution."""
     if channels == 1 and levels == 2:
         return [(0, "no ink"), (1, "ink")]
     if levels <= 16:

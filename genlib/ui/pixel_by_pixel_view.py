@@ -2,7 +2,6 @@
 
 import math
 import re
-from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -63,8 +62,10 @@ def _canvas(s: Settings, w: Walk) -> Reveal:
 def _map(s: Settings, w: Walk) -> Reveal:
     """What the model thought at each place, up to the present step."""
     if s.shown not in (ENTROPY, SURPRISE):
-        title = "Probability of ink" if w.levels == 2 and s.shape[0] == 1 else "Mean of the prediction"
-        return Reveal(title, w.picture(w.mean), w.picture_order(), w.steps)
+        if w.levels > 2 or s.shape[0] > 1:
+            return Reveal("Mean of the prediction", w.picture(w.mean), w.picture_order(), w.steps)
+        scale = Scale(("#000000", "#ffffff"), "0", "100 %")
+        return Reveal("Probability of ink", w.picture(w.mean), w.picture_order(), w.steps, scale=scale)
     top: float
     if s.shown == ENTROPY:
         numbers, top = w.entropy, math.log2(w.levels)
@@ -76,17 +77,20 @@ def _map(s: Settings, w: Walk) -> Reveal:
 
 
 def _prediction(s: Settings, w: Walk) -> Bars:
-    title = f"Prediction, and what {'came' if s.given else 'was drawn'} ▲"
-    heights, outline, names = w.p, None, ("", "")
+    """The distribution at each step; at a temperature the one that is drawn from, with the model's own over it."""
+    heights, chosen, size = figures.grouped(w.p, w.values)
+    outline, names = None, ("", "")
     if s.temperature != 1:
-        heights, outline = w.at_temperature(s.temperature), w.p
-        names = (f"drawn from, T = {s.temperature:g}", "the model")
+        outline, names = heights, (f"drawn from, T = {s.temperature:g}", "the model")
+        heights, _, _ = figures.grouped(w.at_temperature(s.temperature), w.values)
+    came = "came" if s.given else "was drawn"
+    title = f"Prediction, and what {came} ▲" if size == 1 else f"Prediction, {size} values a bar, and what {came} ▲"
     grey = s.shape[0] == 1
     return Bars(
         title,
         heights,
-        w.values,
-        figures.ticks(s.shape[0], w.levels),
+        chosen,
+        [(value // size, word) for value, word in figures.ticks(s.shape[0], w.levels)],
         [palette.SKY] if grey else figures.INKS,
         inks=None if grey else w.places[:, 0],
         outline=outline,
@@ -98,26 +102,14 @@ def _prediction(s: Settings, w: Walk) -> Bars:
 
 def _captions(s: Settings, w: Walk) -> Captions:
     """One line a step: where, what came, how likely it was, what all of it cost so far."""
-    words = dict(figures.ticks(*s.shape[:1], w.levels)) if w.levels == 2 else {}
-    columns: list[Any] = [
-        w.places[:, 1],
-        w.places[:, 2],
-        [words.get(value, str(value)) for value in w.values.tolist()],
-        [percent(chance) for chance in w.chance.tolist()],
-        [f"{nats:.1f}" for nats in w.so_far.tolist()],
-        [f"{nats / LN2:.1f}" for nats in w.so_far.tolist()],
-    ]
+    words = dict(figures.ticks(s.shape[0], w.levels))
+    came = [words[value] for value in w.values.tolist()] if w.levels == 2 else w.values
+    columns = [w.places[:, 1], w.places[:, 2], came, 100 * w.chance, w.so_far / LN2]
     where = "Row {0}, column {1}"
     if s.shape[0] == 3:
-        where += ", {6}"
+        where += ", {5}"
         columns.append([figures.CHANNELS[channel] for channel in w.places[:, 0]])
-    came = "came" if s.given else "drew"
-    return Captions(f"{where}: {came} {{2}}, which had {{3}} · so far {{4}} nats = {{5}} bits", columns)
-
-
-def percent(share: float) -> str:
-    """0.832 -> '83.2 %'; small ones keep two digits."""
-    return f"{100 * share:.1f} %" if share >= 0.01 else f"{100 * share:.2g} %"
+    return Captions(where + ": {2}, to which the model gave {3} % · so far {4} bits", columns)
 
 
 def _series(w: Walk) -> list[Series]:

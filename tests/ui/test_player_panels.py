@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genlib.ui.components import Bars, Captions, Reveal
+from genlib.ui.components import Bars, Captions, Reveal, Series
+from genlib.ui.components.player import _series_data
 from genlib.ui.components.player_panels import Scale, packed
 
 
@@ -28,7 +29,7 @@ def numbers(text: str, kind: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), kind)
 
 
-@pytest.mark.parametrize(("levels", "error"), [(2, 1e-5), (16, 1e-5), (64, 2e-3), (256, 2e-3)])
+@pytest.mark.parametrize(("levels", "error"), [(2, 1e-5), (4, 1e-5), (16, 2e-3), (256, 2e-3)])
 def test_the_browser_gets_the_heights_back(rng: np.random.Generator, levels: int, error: float) -> None:
     table = rng.dirichlet(np.ones(levels), size=30)
     table[3] = 0
@@ -84,7 +85,23 @@ def test_what_does_not_fit_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match="panel 'p'"):
             bad.data(3)
-    assert Captions("{0} of {1}", [[1, 2], ["a", "b"]]).data(2)["columns"] == [[1, 2], ["a", "b"]]
-    for captions in (Captions("{0}", [[1]]), Captions("{0} {1}", [[1, 2]])):
+    two = np.array([1, 2])
+    for captions in (Captions("{0}", [two[:1]]), Captions("{0} {1}", [two]), Captions("{0}", [-two])):
         with pytest.raises(ValueError, match="captions"):
             captions.data(2)
+
+
+def test_captions_travel_as_numbers() -> None:
+    columns = [np.array([1, 255]), np.array([0, 256]), np.array([0.5, 70.25]), ["ink", "none"]]
+    small, large, real, words = Captions("{0} {1} {2} {3}", columns).data(2)["columns"]
+    assert numbers(small["bytes"], "u1").tolist() == [1, 255]
+    assert numbers(large["shorts"], "<u2").tolist() == [0, 256]
+    assert numbers(real["floats"], "<f4").tolist() == [0.5, 70.25]
+    assert [words["words"][i] for i in numbers(words["bytes"], "u1")] == ["ink", "none"]
+
+
+def test_a_long_series_travels_as_floats_with_its_gaps() -> None:
+    values = np.linspace(0, 1, 600)
+    values[5] = np.nan
+    back = numbers(_series_data(Series("s", values), 600)["floats"], "<f4")
+    assert np.allclose(back, values, equal_nan=True)

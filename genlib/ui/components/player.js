@@ -86,7 +86,7 @@ class Player {
     const restart = !this.data || data.source !== this.data.source;
     const kept = MEMORY.get(data.key);
     const first = !this.data;
-    this.data = data;
+    this.data = { ...data, series: data.series.map(unpackSeries) };
     this.total = data.total;
     if (restart) {
       this.pause(false);
@@ -214,7 +214,7 @@ class Player {
   captionText() {
     const { captions } = this.data;
     if (!captions?.columns) return captions?.[this.step] ?? "";
-    return captions.text.replace(/\{(\d+)\}/g, (_, column) => captions.columns[column][this.step]);
+    return this.fillCaption(captions, this.step);
   }
 
   // --- saving --------------------------------------------------------------------------------------------------------------------------

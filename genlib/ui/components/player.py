@@ -18,6 +18,7 @@ SHEET_FRAMES = (
     64  # frames a sprite sheet; only the last sheet changes while frames are appended, the others keep their hash
 )
 MAX_SHEET_SIDE = 8192
+LONG = 512  # steps from which a series travels as base64 of floats, half as long as a list of numbers
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 _component = st.components.v2.component(
@@ -52,6 +53,7 @@ class Panel:
         boxes: for each step, the rectangles over the frame; empty for none.
         dots: for each step, [n, 2] positions (x, y) in pixels of the frame, such as filter centres; empty for none.
         dot_colour: #rrggbb.
+        notes: for each step, a text under the frame, as wide as the frame; lines end with a newline. Empty for none.
     """
 
     title: str
@@ -59,6 +61,7 @@ class Panel:
     boxes: Sequence[Sequence[Box]] = ()
     dots: Sequence[Any] = ()
     dot_colour: str = "#56b4e9"
+    notes: Sequence[str] = ()
 
     @property
     def steps(self) -> int:
@@ -147,6 +150,8 @@ def _panel_data(panel: Panel, total: int) -> dict[str, Any]:
         raise ValueError(f"{what}: frames differ in shape: {sorted({frame.shape for frame in frames})}")
     if not _COLOUR.fullmatch(panel.dot_colour):
         raise ValueError(f"{what}: dot_colour must look like #e69f00, got {panel.dot_colour!r:.40}")
+    if len(panel.notes) not in (0, total):
+        raise ValueError(f"{what}, notes: expected one text a step ({total}), got {len(panel.notes)}")
     sheets, per_sheet, columns = sprite_sheets(np.stack(frames))
     return {
         "kind": "frames",
@@ -159,6 +164,7 @@ def _panel_data(panel: Panel, total: int) -> dict[str, Any]:
         "boxes": _overlay(panel.boxes, total, f"{what}, boxes", 6),
         "dots": _overlay(panel.dots, total, f"{what}, dots", 2),
         "dot_colour": panel.dot_colour,
+        "notes": [str(text) for text in panel.notes] or None,
     }
 
 
@@ -168,8 +174,10 @@ def _series_data(series: Series, total: int) -> dict[str, Any]:
         raise ValueError(f"series {series.name!r}: expected [{total}] values, got shape {values.shape}")
     if series.kind not in ("bar", "line"):
         raise ValueError(f"series {series.name!r}: kind must be bar or line, got {series.kind!r}")
-    numbers = [float(f"{value:.6g}") if math.isfinite(value) else None for value in values.tolist()]
-    return {"name": series.name, "values": numbers, "kind": series.kind, "unit": series.unit}
+    head = {"name": series.name, "kind": series.kind, "unit": series.unit}
+    if total > LONG:
+        return {**head, "floats": wire.encode_bytes(values.astype("<f4").tobytes())}
+    return {**head, "values": [float(f"{value:.6g}") if math.isfinite(value) else None for value in values.tolist()]}
 
 
 def player(

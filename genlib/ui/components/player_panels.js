@@ -15,6 +15,16 @@ const playerPanels = {
     return found;
   },
 
+  fillCaption(captions, step) {
+    this.columns ??= new WeakMap();
+    let columns = this.columns.get(captions);
+    if (!columns) {
+      columns = captions.columns.map(unpackColumn);
+      this.columns.set(captions, columns);
+    }
+    return captions.text.replace(/\{(\d+)\}/g, (_, column) => columns[column](step));
+  },
+
   sheetPixels({ id }) {
     const bitmap = this.bitmaps.get(id);
     const context = offscreen(bitmap.width, bitmap.height).getContext("2d", { willReadFrequently: true });
@@ -215,6 +225,21 @@ const playerPanels = {
     canvas.addEventListener("pointerup", () => this.commit());
   },
 };
+
+const unpackFloats = (text) => new Float32Array(fromBase64(text).buffer);
+
+// A long series comes as floats; where it has a gap it is null, as in a short one.
+const unpackSeries = (series) => (series.floats ? { ...series, values: Array.from(unpackFloats(series.floats), (v) => (Number.isFinite(v) ? v : null)) } : series);
+
+// A column of a caption as a function of the step.
+function unpackColumn({ words, bytes, shorts, floats }) {
+  if (floats) {
+    const values = unpackFloats(floats);
+    return (step) => (Math.abs(values[step]) >= 100 ? values[step].toFixed(0) : Number(values[step].toPrecision(3)));
+  }
+  const numbers = bytes ? fromBase64(bytes) : new Uint16Array(fromBase64(shorts).buffer);
+  return (step) => (words ? words[numbers[step]] : numbers[step]);
+}
 
 // A colour scale beside a title.
 function scaleView({ colours, low, high }) {

@@ -18,7 +18,7 @@ from genlib.ui.components import wire
 
 MAX_STEPS = 2**16 - 1  # a step is sent as 16 bits
 MAX_LEVELS = 256
-FINE = 16  # up to so many levels, heights are sent with 16 bits instead of 8
+FINE = 4  # up to so many levels, heights are sent with 16 bits instead of 8
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -144,21 +144,34 @@ class Bars:
 class Captions:
     """Captions made in the browser: ``text`` holds {0}, {1} ..., which stand for ``columns[0][step]`` and so on.
 
-    A column is T words or whole numbers.
+    A column is T words, or an array of T whole numbers from 0 to 65535, or one of T floats, shown with three digits.
     """
 
     text: str
-    columns: Sequence[Sequence[Any] | np.ndarray]
+    columns: Sequence[Sequence[str] | np.ndarray]
 
     def data(self, total: int) -> dict[str, Any]:
         """What the browser gets; ``ValueError`` for what does not fit."""
-        columns = [column.tolist() if isinstance(column, np.ndarray) else list(column) for column in self.columns]
-        for column in columns:
+        for column in self.columns:
             if len(column) != total:
                 raise ValueError(f"captions: expected {total} a column, got {len(column)}")
-        if max(map(int, re.findall(r"\{(\d+)\}", self.text)), default=-1) >= len(columns):
-            raise ValueError(f"captions: {self.text!r} asks for more than {len(columns)} columns")
-        return {"text": self.text, "columns": columns}
+        if max(map(int, re.findall(r"\{(\d+)\}", self.text)), default=-1) >= len(self.columns):
+            raise ValueError(f"captions: {self.text!r} asks for more than {len(self.columns)} columns")
+        return {"text": self.text, "columns": [_column(column) for column in self.columns]}
+
+
+def _column(column: Sequence[str] | np.ndarray) -> dict[str, Any]:
+    if not isinstance(column, np.ndarray):
+        words = sorted(set(column))
+        places = {word: place for place, word in enumerate(words)}
+        return {"words": words, **_column(np.array([places[word] for word in column]))}
+    if np.issubdtype(column.dtype, np.floating):
+        return {"floats": wire.encode_bytes(column.astype("<f4").tobytes())}
+    if column.min() < 0 or column.max() > MAX_STEPS:
+        raise ValueError(f"captions: whole numbers must lie in 0..{MAX_STEPS}, got {column.min()}..{column.max()}")
+    if column.max() < 256:
+        return {"bytes": wire.encode_bytes(column.astype("u1").tobytes())}
+    return {"shorts": wire.encode_bytes(column.astype("<u2").tobytes())}
 
 
 def packed(table: np.ndarray) -> np.ndarray:
