@@ -99,6 +99,8 @@ class Step:
     """A residual block begins: the input is kept ..."""
     closes: bool = False
     """... and added to this step's output."""
+    shift: Tensor | None = None
+    """A map [N, out, H, W] that is added to what the layer gives: what else the prediction depends on."""
 
 
 def run(steps: Iterable[Step], x: Tensor) -> Tensor:
@@ -108,6 +110,8 @@ def run(steps: Iterable[Step], x: Tensor) -> Tensor:
         if step.opens:
             kept = x
         x = step.layer(x.relu() if step.relu_before else x)
+        if step.shift is not None:
+            x = x.add_(step.shift)  # in place: nor does it need this
         if step.relu_after:
             x = x.relu_()  # in place: a convolution's gradient does not need its output
         if step.closes:

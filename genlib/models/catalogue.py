@@ -15,6 +15,7 @@ _WHERE: dict[str, str] = {
     "pixelcnn": "genlib.models.pixelcnn:PixelCNN",
     "gated-pixelcnn": "genlib.models.gated_pixelcnn:GatedPixelCNN",
     "diagonal-bilstm": "genlib.models.diagonal_bilstm:DiagonalBiLSTM",
+    "multiscale": "genlib.models.multiscale:MultiScale",
 }
 
 

@@ -31,7 +31,8 @@ class _Memory:
     margins of zeros, so that the window which ends at a pixel is one run of numbers.
     """
 
-    def __init__(self, layer: MaskedConv2d, batch: int, width: int) -> None:
+    def __init__(self, step: Step, batch: int, width: int) -> None:
+        layer = step.layer
         weight = layer.causal_weight()  # [out, in, reach + 1, k]
         out, inputs, rows, kernel = weight.shape
         reach = rows - 1
@@ -40,15 +41,19 @@ class _Memory:
         self.row = weight.new_zeros(batch, width + 2 * reach, inputs)  # this row
         self.above = weight.new_empty(batch, width, out)
         self._windows = weight.new_empty(batch, width, reach, kernel, inputs)
+        # [H, B, W, out]: each row in one piece
+        self._shift = None if step.shift is None else step.shift.permute(2, 0, 3, 1).contiguous()
         self._from_above = weight[:, :, :reach].permute(2, 3, 1, 0).reshape(-1, out)  # [reach * k * in, out]
 
-    def begin_row(self) -> None:
-        """Compute the share from above, bias included, of every pixel of the new row."""
+    def begin_row(self, row: int) -> None:
+        """Compute the share from above, bias and shift included, of every pixel of the new row."""
         b, r, w, i = self.past.shape
         size = (b, self.width, r, self._windows.shape[3], i)
         self._windows.copy_(self.past.as_strided(size, (r * w * i, i, w * i, i, 1)))
         windows = self._windows.view(b * self.width, -1)
         torch.addmm(self.layer.bias, windows, self._from_above, out=self.above.view(b * self.width, -1))
+        if self._shift is not None:
+            self.above += self._shift[row]
 
     def end_row(self) -> None:
         """The current row becomes the last of the past."""
@@ -62,9 +67,10 @@ class _Memory:
         self.past = rows[:, :, -self.reach :].permute(0, 2, 3, 1).contiguous()
         return rows
 
-    def fill(self, x: Tensor) -> Tensor:
-        """Known rows pass through the layer as a whole, [B, in, R, W] -> [B, out, R, W]."""
-        return F.conv2d(self.take(x), self.layer.causal_weight(), self.layer.bias)
+    def fill(self, x: Tensor, row: int) -> Tensor:
+        """Known rows, the first of them ``row``, pass through the layer as a whole, [B, in, R, W] -> [B, out, R, W]."""
+        y = F.conv2d(self.take(x), self.layer.causal_weight(), self.layer.bias)
+        return y if self._shift is None else y + self._shift[row : row + x.shape[2]].permute(1, 3, 0, 2)
 
     def left(self, column: int, length: int) -> Tensor:
         """The first ``length`` numbers of this row's window that ends at a pixel, [B, length], without a copy."""
@@ -74,6 +80,8 @@ class _Memory:
 class MaskedStackState:
     """A `CausalState` for a stack of steps of which the first has a kernel and reads the image.
 
+    Only layers with a kernel may have a shift.
+
     A first layer with mask B sees the pixel it should predict (a lesson, not a model): the features of a pixel then
     change with its own value, and are computed once more when that is known.
     """
@@ -81,10 +89,13 @@ class MaskedStackState:
     @torch.inference_mode()
     def __init__(self, steps: Sequence[Step], batch: int, channels: int, width: int) -> None:
         self._steps = list(steps)
-        self._memories = [_Memory(step.layer, batch, width) if step.layer.kernel > 1 else None for step in self._steps]
+        self._memories = [_Memory(step, batch, width) if step.layer.kernel > 1 else None for step in self._steps]
+        if any(step.shift is not None for step in self._steps if step.layer.kernel == 1):
+            raise ValueError("a step with a 1x1 kernel cannot be shifted while images are drawn")
         self._last = max(i for i, memory in enumerate(self._memories) if memory)  # later ones serve the logits only
         self._image = self._memory(0)
         self._leaky = steps[0].layer.kind == "B"
+        self._row = 0  # the next one
         self._open = False  # was a row begun that is not in the past yet?
         self._fresh = False  # are the features of the current sub-pixel computed?
 
@@ -101,6 +112,7 @@ class MaskedStackState:
     def fill_rows(self, values: Tensor) -> None:
         self._end_row()
         x = kept = values.contiguous(memory_format=torch.channels_last)
+        row, self._row = self._row, self._row + x.shape[2]
         for i, (step, memory) in enumerate(zip(self._steps, self._memories, strict=True)):
             if step.opens:
                 kept = x
@@ -109,7 +121,7 @@ class MaskedStackState:
             if i == self._last:  # what follows would serve the logits of these rows, which nobody asks for
                 self._memory(i).take(x)
                 return
-            x = memory.fill(x) if memory else step.layer(x)
+            x = memory.fill(x, row) if memory else step.layer(x)
             if step.relu_after:
                 x = x.relu_()
             if step.closes:
@@ -122,7 +134,8 @@ class MaskedStackState:
             self._image.row.zero_()
         for memory in self._memories:
             if memory:
-                memory.begin_row()
+                memory.begin_row(self._row)
+        self._row += 1
 
     def logits(self, column: int, channel: int) -> Tensor:
         features, head = self._programs[column][channel]

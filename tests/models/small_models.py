@@ -14,6 +14,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "pixelcnn": {"hidden": 8, "blocks": 1, "head": 8, "first_kernel": 3},
     "gated-pixelcnn": {"hidden": 6, "layers": 3, "head": 8, "first_kernel": 3},
     "diagonal-bilstm": {"hidden": 8, "layers": 2, "head": 16, "first_kernel": 3},
+    "multiscale": {"small_hidden": 8, "small_blocks": 1, "hidden": 8, "blocks": 1, "head": 8, "up_features": 5},
 }
 GREY = (1, 8, 8)
 COLOUR = (3, 6, 5)  # odd and even sides

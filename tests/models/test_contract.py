@@ -23,6 +23,7 @@ ABILITIES_OF = {
     "pixelcnn": {"exact likelihood", "completion", "pixel prediction"},
     "gated-pixelcnn": {"exact likelihood", "completion", "pixel prediction"},
     "diagonal-bilstm": {"exact likelihood", "completion", "pixel prediction"},
+    "multiscale": {"exact likelihood", "completion", "pixel prediction"},
 }
 COUNTS = [
     ("gan", "paper", {"generator": 1_489_936, "discriminator": 533_505}),
