@@ -8,12 +8,14 @@ Several GPUs or machines: ``torchrun --standalone --nproc-per-node 2 -m genlib.t
 options name the machines). Such a job does not queue; its process 0 holds the lock and writes, the others only compute.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 from genlib.errors import GenlibError
 from genlib.training import files
@@ -136,10 +138,21 @@ def _end(run: Run, status: Status, state: str, error: str = "") -> Status:
     return status
 
 
-def finish(run: Run, nice: int = NICE) -> int:
-    """Be the run's job in this process, at low priority, until it ends; returns the exit code."""
+def give_way(nice: int) -> None:
+    """Lower this process's priority by ``nice``.
+
+    Linux shares the cores first among sessions, of which a job has one to itself, and looks at a process's own niceness
+    only within its session; so the session's is set as well, where the kernel groups so.
+    """
     if hasattr(os, "nice"):
         os.nice(nice)
+    with contextlib.suppress(OSError):  # no such file: the kernel, or the container, has no such groups
+        Path("/proc/self/autogroup").write_text(str(max(nice, 0)))
+
+
+def finish(run: Run, nice: int = NICE) -> int:
+    """Be the run's job in this process, at low priority, until it ends; returns the exit code."""
+    give_way(nice)
     return 0 if work(run).state in ("finished", "stopped") else 1
 
 
