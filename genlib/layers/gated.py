@@ -74,15 +74,19 @@ def gate(groups: int, term: Tensor | None, maps: Tensor, more: Tensor | None = N
     return _Gate.apply(groups, term, maps, more)
 
 
+GATED = 3.0
+"""Gain at the start for what reads the output of a gate, whose root mean square is about a third of its input's."""
+
+
 class VerticalConv2d(nn.Module):
     """k // 2 + 1 rows by k columns that end at the pixel's row, or with ``shift`` at the row above it."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, shift: bool) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, shift: bool, gain: float = 1.0) -> None:
         super().__init__()
         self.reach, self.shift = kernel // 2, shift
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, self.reach + 1, kernel))
         self.bias = nn.Parameter(torch.empty(out_channels))
-        _start(self.weight, self.bias)
+        _start(self.weight, self.bias, gain)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in, H, W] -> [N, out, H, W]."""
@@ -96,11 +100,13 @@ class VerticalConv2d(nn.Module):
 class HorizontalConv2d(nn.Module):
     """One row of k // 2 + 1 columns that ends at the pixel; mask A or B there, as in `genlib.layers.masked`."""
 
-    def __init__(self, kind: MaskKind, in_channels: int, out_channels: int, kernel: int, groups: int) -> None:
+    def __init__(
+        self, kind: MaskKind, in_channels: int, out_channels: int, kernel: int, groups: int, gain: float = 1.0
+    ) -> None:
         super().__init__()
         self.reach = kernel // 2
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 1, self.reach + 1))
-        _start(self.weight)  # no bias: the convolution from the vertical stack beside it has one
+        _start(self.weight, gain=gain)  # no bias: the convolution from the vertical stack beside it has one
         mask = torch.ones(self.weight.shape, device="cpu")
         mask[..., -1:] = causal_mask(kind, out_channels, in_channels, 1, groups)
         self.unmasked = bool(mask.all())
@@ -116,10 +122,10 @@ class HorizontalConv2d(nn.Module):
         return F.conv2d(F.pad(x, (self.reach, 0, 0, 0)), self.causal_weight())
 
 
-def _start(weight: Tensor, bias: Tensor | None = None) -> None:
-    """The usual start of a convolution: uniform, by fan-in."""
+def _start(weight: Tensor, bias: Tensor | None = None, gain: float = 1.0) -> None:
+    """The usual start of a convolution, uniform by fan-in, times a ``gain``."""
     bound = 1 / math.sqrt(weight[0].numel())
-    nn.init.uniform_(weight, -bound, bound)
+    nn.init.uniform_(weight, -gain * bound, gain * bound)
     if bias is not None:
         nn.init.uniform_(bias, -bound, bound)
 
@@ -152,9 +158,12 @@ class GatedLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.width, self.groups, self.first, self.last = width, groups, first, last
-        self.vertical = VerticalConv2d(inputs, 2 * width, kernel, shift=shift)
+        gain = 1.0 if first else GATED
+        self.vertical = VerticalConv2d(inputs, 2 * width, kernel, shift=shift, gain=gain)
         self.across = nn.Conv2d(2 * width, 2 * width, 1)
-        self.horizontal = HorizontalConv2d("A" if first else "B", inputs, 2 * width, kernel, groups)
+        assert self.across.bias is not None
+        _start(self.across.weight, self.across.bias, math.sqrt(3))  # what it reads keeps its size
+        self.horizontal = HorizontalConv2d("A" if first else "B", inputs, 2 * width, kernel, groups, gain)
         self.out = MaskedConv2d("B", width, width, 1, groups)
         self.condition = nn.Linear(condition, 2 * width * (1 if last else 2), bias=False) if condition else None
 

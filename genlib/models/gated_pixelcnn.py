@@ -171,6 +171,9 @@ class GatedStacks(nn.Module):
         )
         self.head = MaskedConv2d("B", width, head, 1, groups)
         self.logits = MaskedConv2d("B", head, groups if config.levels == 2 else groups * config.levels, 1, groups)
+        with torch.no_grad():  # begin near even chances
+            self.logits.weight *= 0.5
+            self.logits.bias *= 0
 
     def forward(self, x: Tensor, h: Tensor | None = None) -> Tensor:
         """Coded images [N, C, H, W], condition -> logits: [N, C, H, W] with 2 levels, else [N, C, levels, H, W]."""
