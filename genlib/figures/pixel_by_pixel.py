@@ -16,7 +16,7 @@ from genlib.figures import images, palette
 from genlib.figures.completion import tempered
 
 CHANNELS = ("red", "green", "blue")
-INKS = (palette.VERMILLION, palette.GREEN, palette.BLUE)  # of bars, a sub-pixel's own
+INKS = (palette.VERMILLION, palette.GREEN, palette.SKY)  # of bars, a sub-pixel's own
 HEAT = ["#" + bytes(row).hex() for row in images.HEAT[::17]]  # the scale of `images.heat` from low to high
 MOST_BARS = 64  # more could not be told apart on a screen
 SMALLEST = float(np.finfo(np.float32).tiny)  # a probability that the model's arithmetic rounds to 0 counts as this
@@ -78,16 +78,18 @@ class Walk:
         """What is drawn from at a temperature, [T, levels]: p ** (1 / T) made to sum to one."""
         return tempered(torch.from_numpy(self.p), temperature).numpy()
 
-    def picture(self, values: np.ndarray | None = None) -> np.ndarray:
-        """Numbers in [0, 1] by step, [T], as uint8 [H, W] or [H, W, 3]; by default the picture that came."""
-        shares = self.values / (self.levels - 1) if values is None else values
-        pixels = np.moveaxis((np.clip(shares, 0, 1) * 255).round().astype(np.uint8)[self.order], 0, -1)
-        return np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    def pixels(self, shares: np.ndarray | None = None) -> np.ndarray:
+        """Numbers in [0, 1] by step as uint8 [T]; by default the values that came."""
+        shares = self.values / (self.levels - 1) if shares is None else shares
+        return (np.clip(shares, 0, 1) * 255).round().astype(np.uint8)
+
+    def picture(self, shares: np.ndarray | None = None) -> np.ndarray:
+        """The same as a picture, uint8 [H, W] or [H, W, 3]."""
+        return as_picture(self.pixels(shares)[self.order])
 
     def picture_order(self) -> np.ndarray:
         """The step of each value of `picture`, in its shape."""
-        order = np.moveaxis(self.order, 0, -1)
-        return np.ascontiguousarray(order[..., 0] if order.shape[-1] == 1 else order)
+        return as_picture(self.order)
 
     def strips(self, of_sub_pixels: np.ndarray) -> np.ndarray:
         """[C, H, W] -> [H, W C]: a pixel's sub-pixels side by side, as on a screen."""
@@ -99,6 +101,12 @@ class Walk:
         return images.heat(self.strips(numbers[self.order]), top)
 
 
+def as_picture(of_sub_pixels: np.ndarray) -> np.ndarray:
+    """[C, H, W] -> [H, W, 3], or [H, W] for one channel."""
+    pixels = np.moveaxis(of_sub_pixels, 0, -1)
+    return np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
 def walk(p: Tensor, coded: Tensor, order: Tensor) -> Walk:
     """A model's `pixel_distribution` [C, levels, H, W] of a coded picture [C, H, W], put in the drawing order [C, H, W]."""
     ranks = order.cpu().numpy().astype(np.int64)
@@ -107,12 +115,6 @@ def walk(p: Tensor, coded: Tensor, order: Tensor) -> Walk:
     table = p.double().movedim(1, -1).reshape(-1, levels).cpu().numpy()[by_step]
     values = (coded.double() * (levels - 1)).round().long().reshape(-1).cpu().numpy()[by_step]
     return Walk(table, values, ranks)
-
-
-def raster_order(shape: tuple[int, int, int]) -> Tensor:
-    """The step of each sub-pixel [C, H, W] in raster order: rows from the top, the channels of a pixel in turn."""
-    channels, height, width = shape
-    return torch.arange(channels * height * width).view(height, width, channels).permute(2, 0, 1)
 
 
 def surprise_top(levels: int) -> int:

@@ -205,14 +205,14 @@ def walk(s: Settings) -> Walk:
                 images = s.model.sample(1, seed=s.seed, label=s.label, temperature=s.temperature)
             images = images.to(s.model.device)
             p = s.model.pixel_distribution(images, label=s.label)[0]
-            found = figures.walk(p, s.model.code(images)[0], drawing_order(s.model))
+            found = figures.walk(p, s.model.code(images)[0], s.model.order())
         _walks.put(s.identity, found)
     return found
 
 
-def drawing_order(model: Any) -> Tensor:
-    """The step of each sub-pixel, int [C, H, W]; a model that says nothing of its order draws in raster order."""
-    return model.order() if hasattr(model, "order") else figures.raster_order(model.config.shape)
+def small_order(s: Settings) -> Tensor | None:
+    """For a model that draws a small image first: the step of each of its sub-pixels, [C, h, w]."""
+    return s.model.sub_sample(s.model.order()) if hasattr(s.model, "sub_sample") else None
 
 
 def given_picture(s: Settings) -> Tensor:

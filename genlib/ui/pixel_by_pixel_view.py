@@ -11,7 +11,7 @@ from genlib.figures import pixel_by_pixel as figures
 from genlib.figures.pixel_by_pixel import Walk
 from genlib.ui import links
 from genlib.ui.components import Bars, Captions, Reveal, Scale, Series, player
-from genlib.ui.pixel_by_pixel import ENTROPY, SURPRISE, Settings
+from genlib.ui.pixel_by_pixel import ENTROPY, SURPRISE, Settings, small_order
 
 FILM = 20.0  # seconds that a film takes at speed 1, if the screen is quick enough
 LN2 = math.log(2)
@@ -19,10 +19,9 @@ LN2 = math.log(2)
 
 def show(s: Settings, w: Walk) -> int:
     """The player and the sentence below it; returns the step, from 0, where the visitor stands."""
-    links.check_number("step", 1, w.steps, "The step")
     start = _start(s, w)
     value = player(
-        [_canvas(s, w), _map(s, w), _prediction(s, w)],
+        [*_canvases(s, w), _map(s, w), _prediction(s, w)],
         key="pixels",
         captions=_captions(s, w),
         series=_series(w),
@@ -47,6 +46,7 @@ def _start(s: Settings, w: Walk) -> int:
     """The step that the address asked for when this session began, as long as the picture is that of the address."""
     state = st.session_state
     if "pixels-linked" not in state:
+        links.check_number("step", 1, w.steps, "The step")
         text = st.query_params.get("step", "")
         step = min(int(text), w.steps) - 1 if re.fullmatch(r"[1-9]\d{0,5}", text) else None
         state["pixels-linked"] = (s.identity, step)
@@ -54,9 +54,15 @@ def _start(s: Settings, w: Walk) -> int:
     return step if identity == s.identity and step is not None else _telling_step(s, w)
 
 
-def _canvas(s: Settings, w: Walk) -> Reveal:
+def _canvases(s: Settings, w: Walk) -> list[Reveal]:
+    """The picture as far as it has come; before it the small one, if the model begins with one."""
     title = "Read so far" if s.given else "Drawn so far"
-    return Reveal(title, w.picture(), w.picture_order(), w.steps)
+    whole = Reveal(title, w.picture(), w.picture_order(), w.steps)
+    first = small_order(s)
+    if first is None:
+        return [whole]
+    order = figures.as_picture(first.numpy())
+    return [Reveal("First a small one", figures.as_picture(w.pixels()[first.numpy()]), order, w.steps), whole]
 
 
 def _map(s: Settings, w: Walk) -> Reveal:
@@ -78,13 +84,12 @@ def _map(s: Settings, w: Walk) -> Reveal:
 
 def _prediction(s: Settings, w: Walk) -> Bars:
     """The distribution at each step; at a temperature the one that is drawn from, with the model's own over it."""
-    heights, chosen, size = figures.grouped(w.p, w.values)
+    heights, chosen, size = figures.grouped(w.p, w.values)  # ticks are values, bars may stand for several
     outline, names = None, ("", "")
     if s.temperature != 1:
         outline, names = heights, (f"drawn from, T = {s.temperature:g}", "the model")
         heights, _, _ = figures.grouped(w.at_temperature(s.temperature), w.values)
-    came = "came" if s.given else "was drawn"
-    title = f"Prediction, and what {came} ▲" if size == 1 else f"Prediction, {size} values a bar, and what {came} ▲"
+    title = f"Prediction, ▲ {'came' if s.given else 'drawn'}"
     grey = s.shape[0] == 1
     return Bars(
         title,
@@ -107,8 +112,13 @@ def _captions(s: Settings, w: Walk) -> Captions:
     columns = [w.places[:, 1], w.places[:, 2], came, 100 * w.chance, w.so_far / LN2]
     where = "Row {0}, column {1}"
     if s.shape[0] == 3:
-        where += ", {5}"
+        where += f", {{{len(columns)}}}"
         columns.append([figures.CHANNELS[channel] for channel in w.places[:, 0]])
+    first = small_order(s)
+    if first is not None:
+        where += f", {{{len(columns)}}}"
+        small = np.isin(np.arange(w.steps), first)
+        columns.append(["of the small image" if one else "around the small image" for one in small])
     return Captions(where + ": {2}, to which the model gave {3} % · so far {4} bits", columns)
 
 
@@ -123,6 +133,7 @@ def _series(w: Walk) -> list[Series]:
 def total_sentence(s: Settings, w: Walk) -> str:
     """What the picture cost the model, in words."""
     nats, expected = float(w.surprise.sum()), float(w.entropy.sum())
+    first = small_order(s)
     told = f" given class {s.label_name}" if s.label_name else ""
     if s.model.classes and s.label is None:
         told = " over all classes"
@@ -130,6 +141,11 @@ def total_sentence(s: Settings, w: Walk) -> str:
         f"The whole picture has {nats:.2f} nats = {nats / LN2:.2f} bits: exactly −ln p(picture){told}. "
         f"On this way the model expected {expected:.1f} bits, the sum of the entropies."
     )
+    if first is not None:
+        sentence += f" The small image took {float(w.surprise[first.numpy()].sum()):.2f} nats of it."
+    _, _, size = figures.grouped(w.p[:1], w.values[:1])
+    if size > 1:
+        sentence += f" Each bar stands for {size} neighbouring values."
     if s.temperature != 1:
         sentence += (
             f" All numbers and maps are the model's own; values were drawn from its p to the power of 1/{s.temperature:g}, made to sum to one."

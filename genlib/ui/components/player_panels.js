@@ -175,7 +175,6 @@ const playerPanels = {
 
   // Words under the bars, and a mark under the chosen one.
   paintTicks(context, panel, { chosen, middle, base, type, left, right }) {
-    const word = panel.ticks.find(([level]) => level === chosen);
     context.textAlign = "center";
     const at = clamp(middle(chosen), left + 0.4 * type, right - 0.4 * type);
     context.fillStyle = MARK_COLOUR;
@@ -185,11 +184,16 @@ const playerPanels = {
     context.lineTo(at + 0.55 * type, base + 0.85 * type);
     context.fill();
     context.fillStyle = this.theme.text;
-    for (const [level, text] of panel.ticks) {
-      context.globalAlpha = !word || level === chosen ? 1 : 0.75;
+    const own = panel.ticks.findIndex(([level]) => level === chosen);
+    const widest = Math.max(...panel.ticks.map(([, text]) => context.measureText(text).width));
+    const every = panel.ticks.length < 2 ? 1 : Math.ceil((widest + 0.3 * type) / (middle(panel.ticks[1][0]) - middle(panel.ticks[0][0])));
+    panel.ticks.forEach(([level, text], i) => {
+      // Where words would touch, every second one is left out, and those beside the chosen one.
+      if (i !== own && (i % every || (own >= 0 && Math.abs(i - own) < every))) return;
+      context.globalAlpha = own < 0 || i === own ? 1 : 0.75;
       const half = context.measureText(text).width / 2;
       context.fillText(text, clamp(middle(level), left + half, right - half), base + 2.05 * type);
-    }
+    });
     context.globalAlpha = 1;
   },
 

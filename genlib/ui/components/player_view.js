@@ -7,12 +7,14 @@ const CURSOR_COLOUR = "#e69f00";
 const playerView = {
   // Panels and charts are rebuilt only when their number or names change.
   build() {
-    const shape = JSON.stringify([this.data.panels.map((p) => [p.kind, p.title, p.scale]), this.data.series.map((s) => s.name)]);
+    const shape = JSON.stringify([this.data.panels.map((p) => [p.kind, p.title, p.scale, Boolean(p.notes)]), this.data.series.map((s) => s.name)]);
     if (shape === this.shape) return;
     this.shape = shape;
     this.panelCanvases = this.data.panels.map((panel, i) => el("canvas", { role: "img", "data-testid": `player-panel-${i}` }));
     const heading = (panel) => (panel.title ? el("figcaption", {}, el("span", { text: panel.title }), panel.scale ? scaleView(panel.scale) : null) : null);
-    this.panelsBox.replaceChildren(...this.data.panels.map((panel, i) => el("figure", { class: "panel" }, heading(panel), this.panelCanvases[i])));
+    this.panelNotes = this.data.panels.map((panel, i) => (panel.notes ? el("div", { class: "note", "data-testid": `player-note-${i}` }) : null));
+    this.panelsBox.replaceChildren(...this.data.panels.map((panel, i) => el("figure", { class: "panel" }, heading(panel), this.panelCanvases[i], this.panelNotes[i])));
+    this.panelsBox.classList.toggle("noted", this.panelNotes.some(Boolean));
     this.data.panels.forEach((panel, i) => panel.kind === "reveal" && this.seekInPicture(this.panelCanvases[i], i));
     this.seriesViews = this.data.series.map((series, i) => {
       const canvas = el("canvas", { "data-testid": `player-chart-${i}`, role: "img", "aria-label": `Chart of ${series.name} by step` });
@@ -77,6 +79,10 @@ const playerView = {
       const { width, height, scale } = this.sizes[i];
       const canvas = this.panelCanvases[i];
       this.paintPanel(fitCanvas(canvas, width, height), panel, this.step, 0, 0, scale, width);
+      if (panel.notes) {
+        this.panelNotes[i].textContent = panel.notes[this.step];
+        canvas.parentNode.style.width = `${width}px`; // the words wrap under the picture
+      }
       canvas.setAttribute("aria-label", `${panel.title || "Picture"}, step ${this.step + 1} of ${this.total}`);
     });
     this.caption.textContent = this.captionText();
@@ -178,7 +184,8 @@ const playerView = {
       context.fill();
       context.stroke();
     }
-    const number = (v) => (Math.abs(v) >= 1000 || (v !== 0 && Math.abs(v) < 0.01) ? v.toPrecision(3) : v.toFixed(2)).replace("-", "−");
+    const plain = (v) => v === 0 || (Math.abs(v) >= 0.01 && Math.abs(v) < 1e6);
+    const number = (v) => (plain(v) ? v.toFixed(Math.abs(v) < 1000 ? 2 : 0) : v.toPrecision(3)).replace("-", "−");
     value.textContent = now === null ? "–" : `${number(now)}${unit ? ` ${unit}` : ""}`;
   },
 
