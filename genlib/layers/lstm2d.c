@@ -17,7 +17,7 @@
 #include <string.h>
 
 #ifndef BLOCK
-#define BLOCK 24 /* images at a time */
+#define BLOCK 48 /* images at a time */
 #endif
 #define MAX_PARTS 64 /* taps of a layer; an 11x11 kernel has 61 */
 
@@ -56,10 +56,10 @@ typedef struct {
 static inline __attribute__((always_inline)) void tile(const int rows, const int vecs, const part *parts, long count,
                                                        long m, const float *b, long ldb, const float *start,
                                                        long lds, float *c, long ldc) {
-    vec sum[6][4];
+    vec sum[6][2];
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
+#pragma GCC unroll 2
         for (int j = 0; j < vecs; j++) sum[i][j] = *(const vec *)(start + (m + i) * lds + j * LANES);
     for (long p = 0; p < count; p++) {
         const long depth = parts[p].depth, step = parts[p].step, row = parts[p].row;
@@ -70,21 +70,21 @@ static inline __attribute__((always_inline)) void tile(const int rows, const int
         }
         a += m * row;
         for (long k = 0; k < depth; k++, a += step, b += ldb) {
-            vec right[4];
-#pragma GCC unroll 4
+            vec right[2];
+#pragma GCC unroll 2
             for (int j = 0; j < vecs; j++) right[j] = *(const vec *)(b + j * LANES);
 #pragma GCC unroll 6
             for (int i = 0; i < rows; i++) {
                 const float l = a[i * row];
                 const vec left = {l, l, l, l, l, l, l, l};
-#pragma GCC unroll 4
+#pragma GCC unroll 2
                 for (int j = 0; j < vecs; j++) sum[i][j] += left * right[j];
             }
         }
     }
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
+#pragma GCC unroll 2
         for (int j = 0; j < vecs; j++) *(vec *)(c + (m + i) * ldc + j * LANES) = sum[i][j];
 }
 
@@ -107,29 +107,26 @@ static void narrow(long m, long n, const part *parts, long count, const float *b
     }
 }
 
-#define TILES(rows, vecs) \
-    for (; i + rows <= m; i += rows) tile(rows, vecs, parts, count, i, b, ldb, start, lds, c, ldc);
+#define TILE(rows, vecs) \
+    case rows: \
+        tile(rows, vecs, parts, count, i, b, ldb, start, lds, c, ldc); \
+        break;
+
+#define TILES(vecs) \
+    for (long i = 0, take; i < m; i += take) { \
+        take = share(m - i); \
+        switch (take) { TILE(1, vecs) TILE(2, vecs) TILE(3, vecs) TILE(4, vecs) TILE(5, vecs) TILE(6, vecs) } \
+    }
+
+/* How many rows next. Six fill the registers; a lone row or two at the end would wait for each sum, so fours come first. */
+static inline long share(long left) { return left <= 6 ? left : left % 6 == 1 || left % 6 == 2 ? 4 : 6; }
 
 /* c [m, n] = start + parts b; start may be c itself, or one row for all (lds = 0). */
 static void product(long m, long n, const part *parts, long count, const float *b, long ldb, const float *start,
                     long lds, float *c, long ldc) {
-    long done = 0, i;
-    for (; done + 4 * LANES <= n; done += 4 * LANES, b += 4 * LANES, start += 4 * LANES, c += 4 * LANES) {
-        i = 0;
-        TILES(3, 4)
-        TILES(1, 4)
-    }
-    for (; done + 2 * LANES <= n; done += 2 * LANES, b += 2 * LANES, start += 2 * LANES, c += 2 * LANES) {
-        i = 0;
-        TILES(6, 2)
-        TILES(3, 2)
-        TILES(1, 2)
-    }
-    for (; done + LANES <= n; done += LANES, b += LANES, start += LANES, c += LANES) {
-        i = 0;
-        TILES(6, 1)
-        TILES(1, 1)
-    }
+    long done = 0;
+    for (; done + 2 * LANES <= n; done += 2 * LANES, b += 2 * LANES, start += 2 * LANES, c += 2 * LANES) TILES(2)
+    for (; done + LANES <= n; done += LANES, b += LANES, start += LANES, c += LANES) TILES(1)
     if (done < n) narrow(m, n - done, parts, count, b, ldb, start, lds, c, ldc);
 }
 

@@ -29,11 +29,11 @@ from genlib.sampling.lstm import LSTMState
 class PixelRNNConfig(AutoregressiveConfig):
     """Fields that the three have."""
 
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="step size of the optimizer")
+    learning_rate: float = Field(3e-3, gt=0, le=1, description="step size of the optimizer")
     batch_size: int = Field(32, ge=1, le=4096, description="images per training step")
     epochs: int = Field(20, ge=1, le=10_000, description="passes over the training images")
     gradient_clip: float = Field(
-        200.0, ge=0, le=1e4, description="largest gradient norm per optimizer; 0 switches clipping off"
+        100.0, ge=0, le=1e4, description="largest gradient norm per optimizer; 0 switches clipping off"
     )
     schedule: Literal["constant", "cosine"] = Field("cosine", description="learning rate over the planned epochs")
     hidden: int = Field(
