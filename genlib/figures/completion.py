@@ -1,8 +1,9 @@
-"""Figures of completion: the completions side by side, what raster order can see, entropy, and one pixel's
+"""Figures of completion: the completions side by side, what the order of drawing can see, entropy, and one pixel's
 distribution.
 
-Raster order: rows from the top, in a row from left to right. An autoregressive model's prediction at a pixel depends
-on what comes before it and on nothing else, so a known pixel that comes later is ignored, however telling it is.
+An autoregressive model's prediction at a pixel depends on what comes before it and on nothing else, so a known pixel
+that comes later is ignored, however telling it is. What comes before is a matter of the model's order: an int array
+[H, W] of ranks, 0 the first. Without one it is raster order: rows from the top, in a row from left to right.
 """
 
 import numpy as np
@@ -33,21 +34,63 @@ def tempered(p: Tensor, temperature: float) -> Tensor:
     return (p.clamp(min=1e-30).log() / temperature).softmax(1)
 
 
-def sight(known: np.ndarray) -> np.ndarray:
+def pixel_ranks(order: Tensor) -> np.ndarray:
+    """A model's order of sub-pixels [C, H, W] -> its order of pixels [H, W], 0 .. H W - 1, by their first channel."""
+    first = order.amin(0)
+    return first.flatten().argsort().argsort().reshape(first.shape).cpu().numpy()
+
+
+def raster(shape: tuple[int, int]) -> np.ndarray:
+    """Raster order, int [H, W]."""
+    return np.arange(shape[0] * shape[1]).reshape(shape)
+
+
+def coarse_stride(order: np.ndarray) -> int:
+    """k, if the order [H, W] begins with every k-th pixel of every k-th row, in raster order; else 0."""
+    places = np.argsort(order, axis=None)
+    row, column = np.unravel_index(places[:2], order.shape)
+    stride = int(column[1] - column[0]) if len(places) > 1 and row[0] == row[1] else 0
+    if stride < 2:
+        return 0
+    grid = order[row[0] % stride :: stride, column[0] % stride :: stride]
+    return stride if np.array_equal(grid, raster(grid.shape)) else 0
+
+
+def sight(known: np.ndarray, order: np.ndarray | None = None) -> np.ndarray:
     """The share of hidden pixels that come after each known pixel and so depend on it, float [H, W]; NaN where hidden.
 
     1: every hidden pixel sees it. 0: the model ignores it. With nothing hidden every pixel gets 1.
     """
-    hidden = ~known.ravel()
-    total = hidden.sum()
-    after = total - hidden.cumsum()
-    share = after / total if total else np.ones(hidden.size)
-    return np.where(hidden, np.nan, share).reshape(known.shape)
+    ranks = raster(known.shape) if order is None else order
+    hidden = np.sort(ranks[~known])
+    after = len(hidden) - np.searchsorted(hidden, ranks, "right")
+    return np.where(known, after / len(hidden) if len(hidden) else 1.0, np.nan)
 
 
-def later(shape: tuple[int, int], pixel: tuple[int, int]) -> np.ndarray:
-    """bool [H, W]: what comes after ``pixel`` (row, column) in raster order."""
-    return (np.arange(shape[0] * shape[1]) > pixel[0] * shape[1] + pixel[1]).reshape(shape)
+def later(shape: tuple[int, int], pixel: tuple[int, int], order: np.ndarray | None = None) -> np.ndarray:
+    """bool [H, W]: what comes after ``pixel`` (row, column)."""
+    ranks = raster(shape) if order is None else order
+    return ranks > ranks[pixel]
+
+
+def known_first(known: np.ndarray, order: np.ndarray | None = None) -> np.ndarray:
+    """bool [H, W]: what comes before the first hidden pixel; everything, if none is hidden."""
+    ranks = raster(known.shape) if order is None else order
+    return ranks < ranks[~known].min(initial=known.size)
+
+
+def drawn_rows(known: np.ndarray, order: np.ndarray | None = None) -> list[tuple[int, np.ndarray]]:
+    """A drawing in stages: (row, bool [H, W] of all that is drawn or passed when it ends), in the order of drawing.
+
+    A stage is a run of hidden pixels in one row. In raster order that is every row with something hidden; an order
+    from coarse to fine comes to some rows again.
+    """
+    ranks = raster(known.shape) if order is None else order
+    places = np.argsort(ranks, axis=None)
+    hidden = places[~known.ravel()[places]]
+    rows = hidden // known.shape[1]
+    ends = hidden[np.append(rows[1:] != rows[:-1], True)] if len(hidden) else hidden
+    return [(int(end) // known.shape[1], ranks <= ranks.flat[end]) for end in ends]
 
 
 def default_pixel(entropy: np.ndarray, known: np.ndarray) -> tuple[int, int]:
@@ -61,9 +104,9 @@ def default_pixel(entropy: np.ndarray, known: np.ndarray) -> tuple[int, int]:
 
 
 def completion_tiles(
-    pictures: Tensor, known: np.ndarray, *, done: int | None = None, colours: bool = True
+    pictures: Tensor, known: np.ndarray, *, drawn: np.ndarray | None = None, colours: bool = True
 ) -> np.ndarray:
-    """Completions [n, C, H, W], finished down to row ``done`` (None: wholly), as uint8 [n, H, W, 3].
+    """Completions [n, C, H, W], of which ``drawn`` [H, W] is finished (None: all), as uint8 [n, H, W, 3].
 
     What is not drawn yet is blue. With ``colours`` what the model drew on a grey picture is orange, what it was given
     is white.
@@ -71,10 +114,7 @@ def completion_tiles(
     tiles = images.to_pixels(pictures)
     if colours and pictures.shape[-3] == 1:
         tiles = images.dye(tiles, ~known, DRAWN)
-    if done is not None:
-        waiting = ~known & (np.arange(known.shape[0]) > done)[:, None]
-        tiles = images.blend(tiles, waiting, UNDRAWN, 1.0)
-    return tiles
+    return tiles if drawn is None else images.blend(tiles, ~known & ~drawn, UNDRAWN, 1.0)
 
 
 def completion_sheet(tiles: np.ndarray, aspect: float = 1.9) -> np.ndarray:
@@ -84,24 +124,26 @@ def completion_sheet(tiles: np.ndarray, aspect: float = 1.9) -> np.ndarray:
     return images.sheet(tiles, columns, scale=max(1, -(-share // max(tiles.shape[1:3]))), gap=8)
 
 
-def sight_picture(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+def sight_picture(picture: np.ndarray, known: np.ndarray, order: np.ndarray | None = None) -> np.ndarray:
     """The picture uint8 [H, W, 3], enlarged: hidden pixels hatched blue, known ones the redder the fewer hidden ones
     see them.
     """
-    share = sight(known)
+    share = sight(known, order)
     shown = images.blend(picture, ~known, UNDRAWN, 0.85)
     shown = images.blend(shown, known, IGNORED, 0.65 * (1 - np.nan_to_num(share)))
     scale = max(1, -(-TILE // max(known.shape)))
     return images.hatch(images.enlarge(shown, scale), ~known, scale)
 
 
-def past_picture(picture: np.ndarray, known: np.ndarray, pixel: tuple[int, int]) -> np.ndarray:
+def past_picture(
+    picture: np.ndarray, known: np.ndarray, pixel: tuple[int, int], order: np.ndarray | None = None
+) -> np.ndarray:
     """What one pixel's prediction rests on, enlarged: earlier pixels as they are, later hidden ones blue, later known
     ones red.
 
     ``picture`` uint8 [H, W, 3] is the whole picture as the model has drawn it; ``pixel`` (row, column) gets a frame.
     """
-    after = later(known.shape, pixel)
+    after = later(known.shape, pixel, order)
     shown = images.blend(picture, after & ~known, UNDRAWN, 1.0)
     shown = images.blend(shown, after & known, IGNORED, 0.6)
     scale = max(1, -(-2 * TILE // max(known.shape)))

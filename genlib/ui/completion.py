@@ -7,7 +7,8 @@ has drawn.
 """
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,33 +17,52 @@ import streamlit as st
 from genlib.data import datasets, occlusions, pictures
 from genlib.errors import GenlibError
 from genlib.training import checkpoint
-from genlib.ui import links, models, pick_image
+from genlib.ui import links, models, pick_class, pick_image
 from genlib.ui.components import canvas
 from genlib.ui.components.wire import digest
 
 TEST, UPLOAD, DRAW = SOURCES = ("Test image", "Upload", "Draw")
+NONE = "none"
 MAX_COMPLETIONS, MAX_TEMPERATURE, MAX_SEED = 16, 2.0, 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the sidebar says. ``model`` is the loaded ``checkpoint``, ``version`` tells two files of that name apart."""
+class Chosen:
+    """A model that completes: the loaded ``checkpoint``, trained on ``data``; ``version`` tells two files of that name apart.
+
+    ``classes``: their names, none for a model without classes. ``label``: the class that it is told, None for any.
+    """
 
     checkpoint: str
     version: float
     data: str
     model: Any  # a `Model` with the ability
+    classes: tuple[str, ...] = ()
+    label: int | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the sidebar says. ``chosen``: one model, or two of the same image shape. ``told``: the class's name, or any."""
+
+    chosen: tuple[Chosen, ...]
     source: str
     index: int
     n: int
     temperature: float
     seed: int
     colours: bool
+    told: str = pick_class.ANY
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the model's images."""
-        return self.model.config.shape
+        """(C, H, W) of the models' images."""
+        return self.chosen[0].model.config.shape
+
+    @property
+    def data(self) -> str:
+        """The data set whose test images are offered: the first model's."""
+        return self.chosen[0].data
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +96,10 @@ def settings() -> Settings:
     links.check_number("temperature", 0, MAX_TEMPERATURE, "The temperature", whole=False)
     links.check_number("seed", 0, MAX_SEED, "The seed")
     with st.sidebar:
-        name = models.choose("completion")
-        data = models.available()[name][1]
-        model = models.get(name)
+        first = models.choose("completion")
+        second = _choose_second(first)
+        names = [first] if second is None else [first, second]
+        chosen, told = _tell([_chosen(name) for name in names])
         source = st.segmented_control(
             "Picture",
             SOURCES,
@@ -88,7 +109,12 @@ def settings() -> Settings:
             bind="query-params",
             width="stretch",
         )
-        index = pick_image.choose_index(data, "completion") if source == TEST else 0
+        index = 0
+        if source == TEST:
+            source = DRAW  # if the data set is not here, which is then said
+            with links.forgiving():
+                index = pick_image.choose_index(chosen[0].data, "completion")
+                source = TEST
         if source == UPLOAD:
             st.file_uploader("A picture of one thing: PNG, JPEG, GIF, WebP or BMP", key="completion-upload")
         n = st.slider("Completions", 1, MAX_COMPLETIONS, 8, key="n", bind="query-params")
@@ -106,8 +132,65 @@ def settings() -> Settings:
         right.button("🎲 New", on_click=_new_seed, width="stretch", help="Draw again with another seed")
         seed = left.number_input("Seed", 0, MAX_SEED, key="seed", bind="query-params")
         colours = st.toggle("Tint what the model drew", True, key="tint", bind="query-params")
+    return Settings(chosen, source, int(index), int(n), float(temperature), int(seed), colours, told)
+
+
+def _choose_second(first: str) -> str | None:
+    """A model to compare with, in the URL as ``with``; None for none. Only those with images of the same shape are offered."""
+    shape = models.shape(first)
+    options = [NONE, *(name for name in models.available("completion") if name != first and _fits(name, shape))]
+    asked = links.asked("with")
+    if asked is not None and asked not in options:
+        links.refuse("with", _why_not(asked, first))
+    if st.session_state.get("with", NONE) not in options:  # it does not go with the first model any more
+        st.session_state["with"] = NONE
+    second = st.selectbox(
+        "Compare with",
+        options,
+        key="with",
+        bind="query-params",
+        help="A second model completes the same picture under the same mask, seed and temperature.",
+    )
+    return None if second == NONE else second
+
+
+def _fits(name: str, shape: tuple[int, int, int]) -> bool:
+    try:
+        return models.shape(name) == shape
+    except GenlibError:
+        return False  # a broken file is not offered; asking for it by name says what is wrong with it
+
+
+def _why_not(name: str, first: str) -> str:
+    """Why a model cannot stand beside the first one, in a sentence."""
+    if name == first:
+        return f"{name!r} cannot be compared with itself: choose another model to compare with."
+    try:
+        if name not in models.available("completion"):
+            checkpoint.find_named(name)  # says what is wrong with an unknown name
+            return f"{name!r} has no completion and cannot be compared with {first}: choose another model."
+        theirs, ours = (" x ".join(map(str, models.shape(each))) for each in (name, first))
+    except GenlibError as error:
+        return str(error)
+    return f"{name!r} works on images of {theirs}, {first} on {ours} (channels, height, width): choose one of the same shape."
+
+
+def _chosen(name: str) -> Chosen:
+    data = models.available()[name][1]
     version = checkpoint.find_named(name).stat().st_mtime
-    return Settings(name, version, data, model, source, int(index), int(n), float(temperature), int(seed), colours)
+    model = models.get(name)
+    return Chosen(name, version, data, model, tuple(pick_class.class_names(model, data)) if model.classes else ())
+
+
+def _tell(chosen: Sequence[Chosen]) -> tuple[tuple[Chosen, ...], str]:
+    """Tell the chosen class to each model that knows a class of that name; returns them and the name."""
+    told = pick_class.choose_class(
+        [each.classes for each in chosen],
+        "any: for each completion it draws a class, by what the known pixels before the first hidden one tell.",
+    )
+    return tuple(
+        replace(each, label=each.classes.index(told)) if told in each.classes else each for each in chosen
+    ), told
 
 
 def _new_seed() -> None:
@@ -169,7 +252,7 @@ def _given(s: Settings) -> tuple[tuple, np.ndarray]:
         image = datasets.load(s.data).images("test")[s.index]
         if tuple(image.shape) != s.shape:
             raise GenlibError(
-                f"{s.checkpoint} works on images of {s.shape}, but {s.data} has {tuple(image.shape)}: "
+                f"{s.chosen[0].checkpoint} works on images of {s.shape}, but {s.data} has {tuple(image.shape)}: "
                 "choose another model, upload or draw a picture."
             )
         return ("digit", s.data, s.index), _squeeze(image.movedim(0, -1).numpy())

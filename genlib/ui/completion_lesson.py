@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from genlib.ui.completion import Settings, Work, mask_name
+from genlib.ui.completion import Chosen, Settings, Work, mask_name
 
 NOTICE = """
 * **One question, many answers.** With the lower half hidden, one upper half becomes a 3, a 5 or an 8. The average
@@ -18,6 +18,10 @@ NOTICE = """
   decides what it can use.
 * The plain PixelCNN has a second blindness: its stack of masked 3 x 3 kernels leaves a wedge above and to the right
   of each pixel that no path reaches, although raster order would allow it.
+* **Two models differ where one knows more.** Both get the same random numbers: where they agree on the probabilities they
+  draw the same pixel, and they part at the first pixel where they do not.
+* **A class is one more thing to go by.** Told which one it is, a model hesitates less; told a wrong one, it bends the known
+  half into it, or breaks at the join.
 """
 
 ATTEMPT = """
@@ -29,6 +33,8 @@ ATTEMPT = """
   digit. At 1.5 the strokes fray.
 * Choose **Draw** and invent half a digit, or half of something that is no digit.
 * Click a pixel on the entropy map at the tip of a stroke, then the ones below it.
+* **Compare with** a second model, and click where their entropies differ most: which of them is right?
+* With a class-conditional model, hide the lower half of a 4 and tell it **9**, then **any**.
 """
 
 MATHS = r"""
@@ -45,6 +51,12 @@ $$p(x_i \mid x_{<i}, x_k) \propto p(x_i \mid x_{<i}) \, p(x_k \mid x_{\le i}),$$
 but the second factor is a sum over everything between $i$ and $k$, which no single pass computes; so it is left
 out.
 
+A class-conditional model has $p(x \mid y)$. Told the class $y$, every factor above is given $y$. Told none, it draws one
+for each completion from what the known pixels before the first hidden one, $x_{<h}$, tell by Bayes' rule with equally
+frequent classes, and keeps to it:
+
+$$p(y \mid x_{<h}) = \frac{p(x_{<h} \mid y)}{\sum_{y'} p(x_{<h} \mid y')}$$
+
 The entropy of a pixel, in bits, is $H_i = -\sum_v p(x_i = v \mid x_{<i}) \log_2 p(x_i = v \mid x_{<i})$: at most 1
 for ink or no ink. At temperature $T$ the value is drawn from $p(x_i = v \mid x_{<i})^{1/T}$, made to sum to one.
 """
@@ -52,29 +64,32 @@ for ink or no ink. At temperature $T$ the value is drawn from $p(x_i = v \mid x_
 
 def code(s: Settings, work: Work, look: str, pixel: tuple[int, int]) -> str:
     """The lines that give the current view: ``look`` names the picture whose distributions are shown, at ``pixel``."""
-    channels, height, width = s.shape
     imports, picture = _picture(s, work)
     more, mask = _mask(work.known)
-    place = "images" if look == "original" else f"completions[:, {int(look.split()[-1]) - 1}]"
-    row, column = pixel
     modules = sorted({line for line in imports + more if line.startswith("import ")} | {"import genlib"})
     names = sorted({line for line in imports + more if line.startswith("from ")})
-    return "\n".join(
-        [
-            *modules,
-            *names,
-            "",
-            f'model = genlib.load("{s.checkpoint}")',
-            *picture,
-            *mask,
-            f"completions = model.complete(images, known, {s.n}, seed={s.seed}, temperature={s.temperature:g})",
-            f"average = completions.mean(1)  # of [1, {s.n}, {channels}, {height}, {width}]",
-            "",
-            f"p = model.pixel_distribution({place})  # [1, {channels}, levels, {height}, {width}]",
-            "entropy = -(p * p.clamp(min=1e-30).log2()).sum((1, 2))  # bits, [1, height, width]",
-            f"print(p[0, :, :, {row}, {column}])  # the distribution at row {row}, column {column}",
-        ]
-    )
+    lines = [*modules, *names, "", *picture, *mask]
+    for chosen, model, prefix in zip(s.chosen, ("model", "other"), ("", "other_"), strict=False):
+        lines += ["", *_of_model(s, chosen, model, prefix, look, pixel)]
+    return "\n".join(lines)
+
+
+def _of_model(s: Settings, chosen: Chosen, model: str, prefix: str, look: str, pixel: tuple[int, int]) -> list[str]:
+    """The lines for one model; ``prefix`` begins the names of its results."""
+    channels, height, width = s.shape
+    place = "images" if look == "original" else f"{prefix}completions[:, {int(look.split()[-1]) - 1}]"
+    row, column = pixel
+    label = "" if chosen.label is None else f", label={chosen.label}"
+    p = f"{prefix}p"
+    settings = f"seed={s.seed}{label}, temperature={s.temperature:g}"
+    return [
+        f'{model} = genlib.load("{chosen.checkpoint}")',
+        f"{prefix}completions = {model}.complete(images, known, {s.n}, {settings})",
+        f"{prefix}average = {prefix}completions.mean(1)  # of [1, {s.n}, {channels}, {height}, {width}]",
+        f"{p} = {model}.pixel_distribution({place}{label})  # [1, {channels}, levels, {height}, {width}]",
+        f"{prefix}entropy = -({p} * {p}.clamp(min=1e-30).log2()).sum((1, 2))  # bits, [1, {height}, {width}]",
+        f"print({p}[0, :, :, {row}, {column}])  # the distribution at row {row}, column {column}",
+    ]
 
 
 def _picture(s: Settings, work: Work) -> tuple[list[str], list[str]]:

@@ -1,108 +1,102 @@
-"""What the Completion page shows: completions while they are drawn, what raster order sees, a view inside the model."""
+"""What the Completion page shows first: completions while they are drawn, what the order of drawing sees, what a class
+did. The rest is in `genlib.ui.completion_inside`.
+"""
 
-import re
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import html
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import streamlit as st
-import torch
 from torch import Tensor
 
-from genlib.errors import GenlibError
 from genlib.figures import completion as figures
 from genlib.figures import images
-from genlib.ui import links, models
-from genlib.ui.completion import Settings
-from genlib.ui.components import canvas
-from genlib.ui.components.wire import digest
-from genlib.ui.recent import Recent
+from genlib.models.contract import count_parameters
+from genlib.ui import pick_class
+from genlib.ui.completion import Chosen, Settings
+from genlib.ui.completion_draw import Completions, Show, class_chances, complete, ranks, tensor
 
-BLINK = 0.07  # seconds between two looks at pictures that are being drawn
+MOST_CLASSES = 10  # bars of the chances of the classes; of more classes the likeliest are shown
 
 _STYLE = """<style>
-.st-key-completion-sheet img {max-height: 46vh; object-fit: contain; object-position: left top; border-radius: 0;}
+[class*="st-key-completion-sheet"] img {max-height: 46vh; object-fit: contain; object-position: left top;
+  border-radius: 0;}
 .genlib-legend {display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; font-size: .95rem;}
 .genlib-legend i {display: inline-block; width: .95em; height: .95em; margin-right: .4em; vertical-align: -.1em;
   border-radius: 3px; border: 1px solid #8888;}
 .genlib-scale {height: .9rem; border-radius: 4px; border: 1px solid #8888;}
 .genlib-ends {display: flex; justify-content: space-between; font-size: .95rem;}
+.genlib-classes {display: flex; gap: .3rem; max-width: 30rem; font-size: .95rem; text-align: center;}
+.genlib-classes > span {flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis;}
+.genlib-classes i {display: flex; align-items: flex-end; height: 2.6rem; border-bottom: 1px solid #8888;}
+.genlib-classes b {width: 100%;}
 </style>"""
 
 
-@dataclass(frozen=True, eq=False)
-class Completions:
-    """``pictures`` [n, C, H, W], drawn in ``seconds``; ``coded`` [C, H, W] is the whole picture as the model reads it."""
-
-    pictures: Tensor
-    coded: Tensor
-    seconds: float
-
-
-_drawn: Recent[Completions] = Recent(64)  # shared by all visitors: the same link is computed once
-_predicted: Recent[Tensor] = Recent(16)
-
-
-def _tensor(picture: np.ndarray) -> Tensor:
-    """uint8 [H, W] or [H, W, 3] -> float [1, C, H, W] in [0, 1]."""
-    pixels = picture[..., None] if picture.ndim == 2 else picture
-    return torch.from_numpy(pixels.copy()).movedim(-1, 0)[None].float() / 255
-
-
-def complete(s: Settings, picture: np.ndarray, known: np.ndarray, show: Callable[[Tensor, int], None]) -> Completions:
-    """The completions, from memory or drawn now; then ``show(pictures, row)`` is called a few times a second."""
-    key = digest(s.checkpoint, s.version, s.n, s.temperature, s.seed, picture, known)
-    found = _drawn.get(key)
-    if found is None:
-        found = _complete(
-            s, _tensor(picture).to(s.model.device), torch.from_numpy(known.copy()).to(s.model.device), show
-        )
-        _drawn.put(key, found)
-    return found
-
-
-def _complete(s: Settings, image: Tensor, known: Tensor, show: Callable[[Tensor, int], None]) -> Completions:
-    with models.computing():
-        show(image.expand(s.n, -1, -1, -1), -1)
-        begin = shown = time.perf_counter()
-        waited = 0.0  # spent on showing, not on drawing
-        drawn = None
-        for row, drawn in s.model.complete_rows(image, known, s.n, seed=s.seed, temperature=s.temperature):
-            now = time.perf_counter()
-            if now - shown > BLINK:
-                show(drawn[0], row)
-                shown = time.perf_counter()
-                waited += shown - now
-        seconds = time.perf_counter() - begin - waited
-        coded = s.model.complete(image, torch.ones_like(known), 1)[0, 0]  # all known: the picture in the model's coding
-    result = coded.repeat(s.n, 1, 1, 1) if drawn is None else drawn[0].clone()
-    return Completions(result.cpu(), coded.cpu(), seconds)
-
-
-def show_completions(s: Settings, picture: np.ndarray, known: np.ndarray) -> Completions:
-    """The sheet of completions, row by row while they are drawn; below it their average and what the model sees."""
+def show_completions(s: Settings, picture: np.ndarray, known: np.ndarray, columns: Sequence[Any]) -> list[Completions]:
+    """In a column for each model: its sheet of completions, row by row while they are drawn; below it their average
+    and what the model sees.
+    """
     st.html(_STYLE)
-    height, width = figures.completion_sheet(np.zeros((s.n, *known.shape, 3), np.uint8)).shape[:2]
-    st.html(f"<style>.st-key-completion-sheet img {{aspect-ratio: {width} / {height};}}</style>")  # before it is loaded
-    place: Any = st.container(key="completion-sheet")
+    aspect = 1.9 if len(s.chosen) == 1 else 1.1  # of the space for a sheet, roughly
+    height, width = figures.completion_sheet(np.zeros((s.n, *known.shape, 3), np.uint8), aspect).shape[:2]
+    st.html(  # before the picture is loaded
+        f'<style>[class*="st-key-completion-sheet"] img {{aspect-ratio: {width} / {height};}}</style>'
+    )
+    shows = []
+    for i, (chosen, column) in enumerate(zip(s.chosen, columns, strict=True)):
+        with column:
+            if len(s.chosen) > 1:
+                st.markdown(f"**{chosen.checkpoint}**  \n{description(chosen)}")
+            shows.append(_sheet(s, known, aspect, f"completion-sheet{number(i)}"))
+    done = complete(s, picture, known, shows)
+    for chosen, completions, show, column in zip(s.chosen, done, shows, columns, strict=True):
+        show(completions.pictures, None)
+        with column:
+            _below(s, chosen, completions, picture, known)
+    return done
 
-    def show(pictures: Tensor, row: int | None) -> None:
+
+def number(i: int) -> str:
+    """What the keys of a model's elements end with: nothing for the first, -2 for the second."""
+    return f"-{i + 1}" if i else ""
+
+
+def description(chosen: Chosen) -> str:
+    """What a model is, in a line."""
+    told = f", told one of {len(chosen.classes)} classes" if chosen.classes else ""
+    return f"{chosen.model.title}, {count_parameters(chosen.model):,} weights{told}"
+
+
+def _sheet(s: Settings, known: np.ndarray, aspect: float, key: str) -> Show:
+    """A place for a sheet of completions; returns what shows them there."""
+    place: Any = st.container(key=key)
+
+    def show(pictures: Tensor, drawn: np.ndarray | None) -> None:
         nonlocal place
-        tiles = figures.completion_tiles(pictures, known, done=row, colours=s.colours)
-        alt = f"{s.n} completions" + ("" if row is None else ", being drawn")
+        tiles = figures.completion_tiles(pictures, known, drawn=drawn, colours=s.colours)
+        sheet = images.png(figures.completion_sheet(tiles, aspect))
+        alt = f"{s.n} completions" + ("" if drawn is None else ", being drawn")
         # What a picture's place shows is replaced where it stands; an empty place first would make the page jump.
-        place = place.image(images.png(figures.completion_sheet(tiles)), output_format="PNG", width="stretch", alt=alt)
+        place = place.image(sheet, output_format="PNG", width="stretch", alt=alt)
 
-    done = complete(s, picture, known, show)
-    show(done.pictures, None)
+    return show
+
+
+def _below(s: Settings, chosen: Chosen, done: Completions, picture: np.ndarray, known: np.ndarray) -> None:
+    """What stands below a model's sheet."""
+    order = ranks(chosen)
     hidden = int((~known).sum())
     if hidden:
         st.caption(f"{s.n} completions of {hidden} hidden pixels, drawn in {done.seconds:.2f} s")
     else:
         st.caption("Nothing is hidden: every completion is the picture itself, as the model reads it.")
-    average, sees, words = st.columns([1, 1, 2.2], gap="medium")
+    if len(s.chosen) == 1:
+        average, sees, words = st.columns([1, 1, 2.2], gap="medium")
+    else:
+        average, sees = st.columns(2, gap="small")
+        words = st.container()
     with average:
         st.image(
             images.png(_average(done, known, s.colours)),
@@ -112,15 +106,15 @@ def show_completions(s: Settings, picture: np.ndarray, known: np.ndarray) -> Com
         )
         st.caption("Average")
     with sees:
-        shown = figures.sight_picture(images.to_pixels(_tensor(picture)[0]), known)
+        shown = figures.sight_picture(images.to_pixels(tensor(picture)[0]), known, order)
         st.image(
             images.png(shown), output_format="PNG", width="stretch", alt="which known pixels the model can look at"
         )
         st.caption("What it sees")
     with words:
-        st.markdown(raster_sentence(known))
-        st.html(_sight_legend(known))
-    return done
+        st.markdown(sight_sentence(known, order))
+        st.html(_sight_legend(known, order))
+        _class(s, chosen, done, known, order)
 
 
 def _average(done: Completions, known: np.ndarray, colours: bool) -> np.ndarray:
@@ -137,178 +131,100 @@ def legend(items: dict[str, str]) -> str:
     )
 
 
-def _sight_legend(known: np.ndarray) -> str:
+# -- the order of drawing --------------------------------------------------------------------------
+
+
+def _sight_legend(known: np.ndarray, order: np.ndarray) -> str:
     """The legend of the sight picture; the scale only if some known pixel is not seen by all."""
     items = {"hidden": figures.UNDRAWN} if (~known).any() else {}
-    if (figures.sight(known) < 1).any():
+    if (figures.sight(known, order) < 1).any():
         items["seen by all hidden pixels"] = "transparent"
         items["by none"] = figures.IGNORED
     return legend(items)
 
 
-def raster_sentence(known: np.ndarray) -> str:
-    """What raster order means for this mask, plainly."""
-    share = figures.sight(known)
+def order_words(order: np.ndarray) -> str:
+    """The order of drawing, int [H, W] of ranks, in words."""
+    if np.array_equal(order, figures.raster(order.shape)):
+        return "in raster order (row by row from the top left)"
+    stride = figures.coarse_stride(order)
+    if stride:
+        return f"from coarse to fine (first every {_ORDINALS.get(stride, f'{stride}th')} pixel of every such row)"
+    return "in an order of its own"
+
+
+_ORDINALS = {2: "second", 3: "third"}
+
+
+def sight_sentence(known: np.ndarray, order: np.ndarray) -> str:
+    """What the order of drawing means for this mask, plainly."""
+    share = figures.sight(known, order)
     hidden, given = int((~known).sum()), int(known.sum())
     ignored, partly = int((share == 0).sum()), int(((share > 0) & (share < 1)).sum())
     if not hidden:
         return "Nothing is hidden: hide a part, and the model draws it."
     if not given:
         return "Everything is hidden: the model has nothing to go by, and every picture is a free sample."
-    order = "in raster order (row by row from the top left)"
+    words = order_words(order)
     if ignored == given:
-        return f"**It can use none of the {given} known pixels.** It draws {order}, and all that is known comes later."
+        return f"**It can use none of the {given} known pixels.** It draws {words}, and all that is known comes later."
     if not ignored and not partly:
-        return f"**It can use all {given} known pixels**: {order} they come before all that is hidden."
+        return f"**It can use all {given} known pixels**: {words} they come before all that is hidden."
     seen = []
     if partly:
         seen.append(f"{partly} of the {given} known pixels count only for what is hidden after them")
     if ignored:
         seen.append(f"{ignored} come last and count for nothing")
-    return f"**It cannot look ahead.** It draws {order}: {', '.join(seen)}."
+    return f"**It cannot look ahead.** It draws {words}: {', '.join(seen)}."
 
 
-# -- inside the model ------------------------------------------------------------------------------
+# -- classes ---------------------------------------------------------------------------------------
 
 
-def inside(s: Settings, done: Completions, known: np.ndarray) -> tuple[str, tuple[int, int]]:
-    """Entropy of every pixel and the distribution of a chosen one.
+def _class(s: Settings, chosen: Chosen, done: Completions, known: np.ndarray, order: np.ndarray) -> None:
+    """What the class did, and the chances of the classes if the model draws them itself."""
+    chances = None
+    if chosen.classes and chosen.label is None:
+        chances = class_chances(chosen, done.coded, known).numpy()
+    sentence = class_sentence(s, chosen, known, order, chances)
+    if sentence:
+        st.markdown(sentence)
+    if chances is not None:
+        st.html(class_bars(chosen.classes, chances))
 
-    Returns the picture looked at and the pixel (row, column).
+
+def class_sentence(
+    s: Settings, chosen: Chosen, known: np.ndarray, order: np.ndarray, chances: np.ndarray | None
+) -> str:
+    """What being told ``s.told`` did to a model's completions; empty where there is nothing to say.
+
+    ``chances`` [K]: what the known pixels before the first hidden one tell of the class, if the model draws it itself.
     """
-    channels = s.shape[0]
-    options = ["original", *(f"completion {i + 1}" for i in range(s.n))]
-    links.check_choice("look", options, "The picture to look into")
-    if st.session_state.get("look", options[0]) not in options:  # there are fewer completions than before
-        st.session_state["look"] = options[-1]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader("How sure is the model?", anchor=False, width="content")
-        look = st.selectbox(
-            "Picture to look into", options, 1, key="look", bind="query-params", width=240, label_visibility="collapsed"
+    if not chosen.classes:
+        return "" if s.told == pick_class.ANY else "It knows no classes: telling one changes nothing here."
+    if chances is None:
+        return f"**Told class {s.told}**: it draws every completion as {s.told}, whatever the known part looks like."
+    start = "**Told no class.**" if s.told == pick_class.ANY else f"**{chosen.data} has no class {s.told}.**"
+    seen = int(figures.known_first(known, order).sum())
+    if not seen:
+        return (
+            f"{start} Each completion is of any class, all equally likely: nothing known comes before what is hidden."
         )
-    which = options.index(look) - 1
-    picture = done.coded if which < 0 else done.pictures[which]
-    p = predict(s, picture)  # [C, levels, H, W]
-    entropy = figures.entropy_bits(p)
-    top = channels * float(np.log2(p.shape[1]))
-    left, middle, right = st.columns(3, gap="medium")
-    with left:
-        st.markdown("**Entropy: click a pixel**")
-        pixel = _pick(images.heat(entropy, top), figures.default_pixel(entropy, known))
-        st.html(
-            f'<div class="genlib-scale" style="background:{images.heat_gradient()}"></div>'
-            '<div class="genlib-ends"><span>0 bits: certain</span>'
-            f"<span>{top:g} bit{'s' if top != 1 else ''}: no idea</span></div>"
-        )
-        if (~known).any():
-            st.caption(
-                f"The hidden pixels hold {entropy[~known].sum():.1f} bits together, {entropy[~known].mean():.2f} each."
-            )
-    row, column = pixel
-    chosen = p[:, :, row, column]
-    drawn_from = figures.tempered(chosen, s.temperature).numpy() if s.temperature != 1 else None
-    with middle:
-        st.markdown("**What this pixel depends on**")
-        shown = figures.past_picture(images.to_pixels(picture), known, pixel)
-        st.image(
-            images.png(shown),
-            output_format="PNG",
-            width="stretch",
-            alt=f"the pixels before row {row}, column {column}, and those after it",
-        )
-        st.html(legend(_past_colours(known, pixel)))
-        st.caption(past_sentence(known, pixel))
-    with right:
-        st.markdown(f"**{prediction_sentence(chosen)}**")
-        st.plotly_chart(
-            figures.distribution_chart(chosen.numpy(), drawn_from),
-            config={"displayModeBar": False},
-            key="completion-chart",
-        )
-        words = f"Row {row}, column {column}: {entropy[row, column]:.2f} bits."
-        if drawn_from is not None:
-            words += f" Hatched: what is drawn from at temperature {s.temperature:g}."
-        st.caption(words)
-    return look, pixel
+    before = " before the first hidden one" if (~known).any() else ""
+    best = int(chances.argmax())
+    return (
+        f"{start} Each completion is of a class drawn by what the {seen} known pixels{before} tell: "
+        f"most likely **{chosen.classes[best]}** ({chances[best]:.0%})."
+    )
 
 
-def predict(s: Settings, picture: Tensor) -> Tensor:
-    """The model's distribution at every pixel of a picture [C, H, W], given what comes before it: [C, levels, H, W]."""
-    key = digest(s.checkpoint, s.version, picture.numpy())
-    found = _predicted.get(key)
-    if found is None:
-        with models.computing():
-            found = s.model.pixel_distribution(picture[None].to(s.model.device))[0].cpu()
-        _predicted.put(key, found)
-    return found
-
-
-def _pick(shown: np.ndarray, default: tuple[int, int]) -> tuple[int, int]:
-    """The pixel chosen on the map, from the link, or else ``default``.
-
-    The map starts anew when its picture changes, not when it is clicked.
-    """
-    state = st.session_state
-    height, width = shown.shape[:2]
-    asked = st.query_params.get("pixel")
-    if asked is not None and asked != state.get("completion-pixel-link"):
-        state["completion-pixel-link"] = asked
-        with links.forgiving():
-            state["completion-pixel"] = _read_pixel(asked, height, width)
-            state.pop("completion-anchor", None)
-    picture = digest(shown)
-    if state.get("completion-anchor", ("",))[0] != picture:
-        chosen = state.get("completion-pixel")
-        inside = chosen is not None and chosen[0] < height and chosen[1] < width
-        state["completion-anchor"] = (picture, chosen if inside else default)
-    anchor = state["completion-anchor"][1]
-    value = canvas(shown, mode="pick", picked=anchor, key="completion-pick", label="Entropy of each pixel; choose one")
-    if value.picked is not None and value.revision:
-        state["completion-pixel"] = value.picked
-    picked = value.picked or anchor
-    text = f"{picked[0]}.{picked[1]}"
-    if "completion-pixel" in state:
-        state["completion-pixel-link"] = text
-        links.put("pixel", text)
-    return picked
-
-
-def _read_pixel(text: str, height: int, width: int) -> tuple[int, int]:
-    """ROW.COLUMN of a link -> (row, column) within the picture."""
-    found = re.fullmatch(r"(\d{1,3})\.(\d{1,3})", text)
-    if not found or int(found[1]) >= height or int(found[2]) >= width:
-        raise GenlibError(
-            f"The pixel {text[:20]!r} in the link is not possible: "
-            f"give ROW.COLUMN within {height} x {width}, e.g. 14.10."
-        )
-    return int(found[1]), int(found[2])
-
-
-def _past_colours(known: np.ndarray, pixel: tuple[int, int]) -> dict[str, str]:
-    """The legend of the picture of the past: what occurs in it."""
-    after = figures.later(known.shape, pixel)
-    colours = {"this pixel": figures.DRAWN}
-    if (after & ~known).any():
-        colours["later, hidden"] = figures.UNDRAWN
-    if (after & known).any():
-        colours["later, known, ignored"] = figures.IGNORED
-    return colours
-
-
-def past_sentence(known: np.ndarray, pixel: tuple[int, int]) -> str:
-    """How many pixels a prediction rests on, and how many known ones it says nothing about."""
-    after = figures.later(known.shape, pixel)
-    before = pixel[0] * known.shape[1] + pixel[1]
-    ignored = int((known & after).sum())
-    tail = f" {ignored} known pixels come later and play no part." if ignored else ""
-    return f"At most on the {before} pixels before it, and on none below or to the right.{tail}"
-
-
-def prediction_sentence(p: Tensor) -> str:
-    """p [C, levels] in words."""
-    channels, levels = p.shape
-    if levels == 2 and channels == 1:
-        return f"Probability of ink: {p[0, 1]:.1%}"
-    mean = (p * torch.arange(levels)).sum(1)  # [C]
-    likeliest = ", ".join(str(int(v)) for v in p.argmax(1))
-    return f"Likeliest value {likeliest}; mean {', '.join(f'{m:.0f}' for m in mean)} of {levels - 1}"
+def class_bars(names: Sequence[str], chances: np.ndarray) -> str:
+    """The chances of the classes as bars, HTML."""
+    shown = np.sort(np.argsort(-chances, kind="stable")[:MOST_CLASSES])
+    bars = "".join(
+        f'<span title="{html.escape(names[i])}: {chances[i]:.1%}"><i><b style="height:{chances[i]:.1%};'
+        f'background:{figures.DRAWN}"></b></i>{html.escape(names[i])}</span>'
+        for i in shown
+    )
+    words = ", ".join(f"{html.escape(names[i])} {chances[i]:.0%}" for i in shown)
+    return f'<div class="genlib-classes" role="img" aria-label="chances of the classes: {words}">{bars}</div>'

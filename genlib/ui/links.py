@@ -95,28 +95,29 @@ def check_number(key: str, low: float, high: float, what: str, *, whole: bool = 
 
     For a widget that is bound to the link, before it is made: by itself it would drop the value in silence.
     """
-    text = _asked(key)
+    text = asked(key)
     if text is None:
         return
     pattern = r"-?\d{1,12}" if whole else r"-?\d{1,12}(\.\d{1,12})?"
     if not re.fullmatch(pattern, text) or not low <= float(text) <= high:
         kind = "whole number" if whole else "number"
-        _refuse(key, f"{what} {text[:40]!r} in the link is not possible: give a {kind} from {low} to {high}.")
+        refuse(key, f"{what} {text[:40]!r} in the link is not possible: give a {kind} from {low} to {high}.")
 
 
 def check_choice(key: str, options: Sequence[str], what: str) -> None:
     """The same for a value that is not among the options."""
-    text = _asked(key)
+    text = asked(key)
     if text is not None and text not in options:
-        _refuse(key, f"{what} {text[:40]!r} in the link is not possible: choose one of {', '.join(options)}.")
+        refuse(key, f"{what} {text[:40]!r} in the link is not possible: choose one of {', '.join(options)}.")
 
 
-def _asked(key: str) -> str | None:
+def asked(key: str) -> str | None:
     """What the link says under ``key``, as long as the widget with that key does not stand yet."""
     return None if key in st.session_state else st.query_params.get(key)
 
 
-def _refuse(key: str, sentence: str) -> None:
+def refuse(key: str, sentence: str) -> None:
+    """Take what the link says under ``key`` out of it, and show the sentence that says why."""
     with suppress(StreamlitAPIException):  # a widget that stands already keeps its own value, and puts it there
         del st.query_params[key]
     with forgiving():

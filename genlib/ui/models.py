@@ -74,6 +74,18 @@ def available(ability: str | None = None) -> dict[str, tuple[str, str]]:
     }
 
 
+@st.cache_data(max_entries=256, show_spinner=False)
+def _shape(path: Path, version: float) -> tuple[int, int, int]:
+    header = checkpoint.read_header(path)
+    return catalogue.get(header.model).validate_config(header.config).shape
+
+
+def shape(name: str) -> tuple[int, int, int]:
+    """(C, H, W) of the images of a shipped checkpoint or a run, without loading its weights."""
+    path = checkpoint.find_named(name)
+    return _shape(path, path.stat().st_mtime)
+
+
 def choose(ability: str, *, label: str = "Model", key: str = "model") -> str:
     """A selectbox of the checkpoints with an ability; the choice lives in the URL under ``key``. Returns the checkpoint's name."""
     names = list(available(ability))

@@ -65,6 +65,68 @@ def test_later_is_raster_order() -> None:
     assert not after[1].any()
 
 
+def coarse_first(height: int, width: int, stride: int) -> np.ndarray:
+    """Every stride-th pixel of every stride-th row first, then the rest, each in raster order."""
+    coarse = np.zeros((height, width), bool)
+    coarse[::stride, ::stride] = True
+    order = np.empty((height, width), int)
+    order[coarse], order[~coarse] = np.arange(coarse.sum()), np.arange(coarse.sum(), coarse.size)
+    return order
+
+
+def orders(height: int, width: int) -> dict[str, np.ndarray]:
+    return {
+        "raster": figures.raster((height, width)),
+        "coarse first": coarse_first(height, width, 2),
+        "any": np.random.default_rng(3).permutation(height * width).reshape(height, width),
+    }
+
+
+@pytest.mark.parametrize("order", ["raster", "coarse first", "any"])
+@pytest.mark.parametrize("name", NAMES)
+def test_sight_past_and_stages_follow_the_order(order: str, name: str) -> None:
+    ranks = orders(6, 5)[order]
+    known = occlusion(name, 6, 5).numpy()
+    share = figures.sight(known, ranks)
+    hidden = ranks[~known]
+    for place in np.ndindex(6, 5):
+        assert figures.later((6, 5), place, ranks).sum() == 29 - ranks[place]
+        if known[place]:
+            assert share[place] == pytest.approx((hidden > ranks[place]).mean() if hidden.size else 1)
+    first = figures.known_first(known, ranks)
+    assert known[first].all()
+    assert first.sum() == (hidden.min() if hidden.size else 30)
+    passed = np.zeros((6, 5), bool)
+    for row, finished in figures.drawn_rows(known, ranks):
+        new = ~known & finished & ~passed
+        assert set(np.nonzero(new)[0]) == {row}, "a stage is hidden pixels of one row"
+        assert ranks[finished].max() < ranks[~finished].min(initial=30), "and no pixel before an earlier one"
+        passed = finished
+    assert passed[~known].all()
+
+
+def test_raster_order_is_what_is_meant_without_an_order() -> None:
+    known = np.random.default_rng(0).random((6, 5)) < 0.5
+    ranks = figures.raster((6, 5))
+    assert np.array_equal(figures.sight(known), figures.sight(known, ranks), equal_nan=True)
+    assert np.array_equal(figures.known_first(known), figures.known_first(known, ranks))
+    rows = [row for row, _ in figures.drawn_rows(known)]
+    assert rows == np.flatnonzero((~known).any(1)).tolist()
+
+
+def test_ranks_of_pixels_are_those_of_their_first_channel() -> None:
+    sub_pixels = torch.arange(3 * 6 * 5).view(6, 5, 3).permute(2, 0, 1)
+    assert np.array_equal(figures.pixel_ranks(sub_pixels), figures.raster((6, 5)))
+    ranks = orders(6, 5)["any"]
+    assert np.array_equal(figures.pixel_ranks(torch.from_numpy(3 * ranks + np.arange(3)[:, None, None])), ranks)
+
+
+def test_a_coarse_picture_first_is_recognised() -> None:
+    assert [figures.coarse_stride(coarse_first(8, 8, k)) for k in (2, 3, 4)] == [2, 3, 4]
+    assert figures.coarse_stride(figures.raster((8, 8))) == 0
+    assert figures.coarse_stride(orders(8, 8)["any"]) == 0
+
+
 def test_default_pixel_is_the_hidden_one_with_most_entropy() -> None:
     entropy = np.zeros((4, 4))
     entropy[0, 0], entropy[3, 1] = 1.0, 0.5
@@ -75,7 +137,7 @@ def test_default_pixel_is_the_hidden_one_with_most_entropy() -> None:
 
 def test_tiles_tell_given_from_drawn_from_waiting() -> None:
     known = occlusion("lower-half", 4, 4).numpy()
-    tiles = figures.completion_tiles(torch.ones(2, 1, 4, 4), known, done=2)
+    tiles = figures.completion_tiles(torch.ones(2, 1, 4, 4), known, drawn=np.arange(4)[:, None] <= np.full(4, 2))
     assert (tiles[:, :2] == 255).all(), "what was given stays white"
     assert (tiles[:, 2] == images.rgb(figures.DRAWN)).all()
     assert (tiles[:, 3] == images.rgb(figures.UNDRAWN)).all()

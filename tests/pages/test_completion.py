@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,22 +17,24 @@ from streamlit.testing.v1 import AppTest
 import genlib
 from genlib.data import load
 from genlib.data.occlusions import NAMES, occlusion
-from genlib.models.pixelcnn import PixelCNN
-from genlib.ui import completion_view, links
+from genlib.models.autoregressive import AutoregressiveModel
+from genlib.training import checkpoint
+from genlib.ui import completion_draw, links, models
+from tests.pages.conftest import tiny
 
 
 @pytest.fixture(autouse=True)
 def drawings(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     """A list that grows whenever a model really draws; nothing is remembered from other tests."""
-    completion_view._drawn._items.clear()
+    completion_draw._drawn._items.clear()
     calls: list[dict] = []
-    original = PixelCNN.complete_rows
+    original = AutoregressiveModel.complete_rows
 
     def counted(self, images, known, n, **settings):
         calls.append({"images": images.clone(), "known": known.clone(), "n": n, **settings})
         return original(self, images, known, n, **settings)
 
-    monkeypatch.setattr(PixelCNN, "complete_rows", counted)
+    monkeypatch.setattr(AutoregressiveModel, "complete_rows", counted)
     return calls
 
 
@@ -77,7 +81,7 @@ def test_first_view(page, drawings) -> None:
     call = drawings[0]
     assert torch.equal(call["known"], occlusion("lower-half", 28, 28)), "the lower half is hidden at first"
     assert torch.equal(call["images"], load("mnist").batch("test", slice(0, 1)))
-    assert (call["n"], call["seed"], call["temperature"]) == (8, 0, 1.0)
+    assert (call["n"], call["seed"], call["temperature"], call["label"]) == (8, 0, 1.0, None)
     assert "can use all 392 known pixels" in text(app)
     assert len(pictures(app)) == 4
 
@@ -125,7 +129,7 @@ def test_fewer_completions_than_the_one_looked_at(page) -> None:
 def test_every_preset_mask_is_shown_and_goes_into_the_link(page, drawings) -> None:
     app = page()
     for name in reversed(NAMES):
-        completion_view._drawn._items.clear()
+        completion_draw._drawn._items.clear()
         app.button_group(key="completion-preset").set_value(name).run()
         assert not app.exception
         assert torch.equal(drawings[-1]["known"], occlusion(name, 28, 28))
@@ -213,7 +217,7 @@ def test_the_code_gives_the_view(page, source: str, odd) -> None:
         query |= {"source": "Draw", "look": "original"}
     app = page(**query)
     names = run(code(app))
-    (shown,) = completion_view._drawn._items.values()
+    (shown,) = completion_draw._drawn._items.values()
     assert torch.equal(names["completions"][0], shown.pictures)
     ink = float(names["p"][0, 0, 1, 15, 9])
     assert f"Probability of ink: {ink:.1%}" in text(app)
@@ -282,4 +286,185 @@ def test_a_bad_upload_is_one_sentence(page, kind: str) -> None:
     assert f"{kind}.png" in app.error[0].value
     app.segmented_control(key="source").set_value("Draw").run()
     assert not app.error, "and the page goes on"
+    assert len(pictures(app)) == 4
+
+
+# -- two models, classes, colour -------------------------------------------------------------------
+
+
+@pytest.fixture
+def more(checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Besides the usual checkpoints: models that know classes, and models of colour images."""
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for file in checkpoints.iterdir():
+        os.link(file, folder / file.name)
+    small = {"hidden": 4, "layers": 2, "head": 8}
+    for name, model, data in (
+        ("told-mnist", tiny("gated-pixelcnn", classes=10, **small), "mnist"),
+        ("told-fashion", tiny("gated-pixelcnn", classes=10, **small), "fashion_mnist"),
+        ("grey-mnist", tiny("pixelcnn", levels=16), "mnist"),
+        *((f"colour{n}-cifar10", tiny("pixelcnn", levels=n, channels=3), "cifar10") for n in (2, 4, 256)),
+    ):
+        origin = checkpoint.Origin(data=data, step=1)
+        checkpoint.save(folder / f"{name}.safetensors", model, model.state_dict(), origin)
+    monkeypatch.setenv("GENLIB_CHECKPOINTS", str(folder))
+    models._available.clear()
+    yield
+    models._available.clear()
+
+
+def drawn() -> list[torch.Tensor]:
+    """What was drawn since the test began, in order."""
+    return [completions.pictures for completions in completion_draw._drawn._items.values()]
+
+
+def test_two_models_complete_the_same_picture(page, drawings, more) -> None:
+    query = {"mask": "left-half", "digit": "5", "n": "3", "seed": "4", "temperature": "0.8"}
+    app = page(model="pixelcnn-mnist", **{"with": "grey-mnist"}, **query)
+    first, second = drawings
+    assert all(torch.equal(first[name], second[name]) for name in ("images", "known"))
+    assert all(first[name] == second[name] for name in ("n", "seed", "temperature"))
+    assert len(pictures(app)) == 8
+    assert "**pixelcnn-mnist**" in text(app)
+    assert "**grey-mnist**" in text(app)
+    assert text(app).count("378 of the 392 known pixels") == 2
+    assert text(app).count("3 completions of 392 hidden pixels, drawn in") == 2
+    assert link(app)["with"] == "grey-mnist"
+    alone = page(model="pixelcnn-mnist", **query)
+    assert len(drawings) == 2, "one of two is the same as one alone"
+    assert len(pictures(alone)) == 4
+    assert "with" not in link(alone)
+    app.selectbox(key="with").set_value("none").run()
+    assert len(pictures(app)) == 4
+
+
+def test_one_pixel_is_looked_at_in_both(page, more) -> None:
+    app = page(model="pixelcnn-mnist", **{"with": "grey-mnist"}, pixel="20.9")
+    assert text(app).count("Row 20, column 9: ") == 2
+    assert text(app).count("At most on the 569 pixels before it") == 2
+    assert "Probability of ink" in text(app)
+    assert "Likeliest value" in text(app)
+
+
+def test_a_second_model_goes_when_it_no_longer_fits(page, more) -> None:
+    app = page(model="pixelcnn-mnist", **{"with": "grey-mnist"}, source="Draw")
+    assert not any("cifar" in name for name in app.selectbox(key="with").options), "only models of the same shape"
+    for other in ("grey-mnist", "colour4-cifar10"):
+        app.selectbox(key="model").set_value(other).run()
+        assert not app.exception
+        assert not app.error
+        assert app.selectbox(key="with").value == "none"
+        app.selectbox(key="with").set_value(app.selectbox(key="with").options[1]).run()
+        assert not app.error
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ("no-such", "There is no checkpoint named 'no-such'"),
+        ("../../etc/passwd", "There is no checkpoint named '../../etc/passwd'"),
+        ("vae-mnist", "'vae-mnist' has no completion"),
+        ("colour4-cifar10", "'colour4-cifar10' works on images of 3 x 28 x 28, pixelcnn-mnist on 1 x 28 x 28"),
+        ("pixelcnn-mnist", "'pixelcnn-mnist' cannot be compared with itself"),
+    ],
+)
+def test_a_second_model_that_is_not_possible_is_one_sentence(open_page, more, second: str, said: str) -> None:
+    app = open_page("completion", model="pixelcnn-mnist", **{"with": second})
+    assert not app.exception
+    assert len(app.error) == 1
+    assert app.error[0].value.startswith(said)
+    assert len(pictures(app)) == 4, "and the page goes on with one model"
+    assert not app.run().error
+
+
+def test_a_class_is_told_to_the_model_that_knows_it(page, more) -> None:
+    query = {"model": "pixelcnn-mnist", "with": "told-mnist", "n": "3", "seed": "2"}
+    app = page(**query)
+    assert "**Told no class.** Each completion is of a class drawn by what the 392 known pixels before" in text(app)
+    bars = next(element.proto.body for element in app.get("html") if "genlib-classes" in element.proto.body)
+    assert bars.count("<b ") == 10
+    app.selectbox(key="class").set_value("7").run()
+    assert not app.exception
+    assert "**Told class 7**: it draws every completion as 7" in text(app)
+    assert "It knows no classes: telling one changes nothing here." in text(app)
+    assert not any(
+        "genlib-classes" in element.proto.body and "<b " in element.proto.body for element in app.get("html")
+    )
+    told = models.get("told-mnist").complete(
+        load("mnist").batch("test", slice(0, 1)), occlusion("lower-half", 28, 28), 3, seed=2, label=7
+    )
+    assert torch.equal(drawn()[-1], told[0])
+    assert len(drawn()) == 3, "the other model draws nothing anew"
+    again = page(**{**link(app), "class": "7"})
+    assert pictures(again) == pictures(app)
+
+
+def test_a_class_that_one_of_two_data_sets_lacks(page, more) -> None:
+    app = page(model="told-mnist", **{"with": "told-fashion", "class": "coat"}, n="2")
+    assert "**Told class coat**" in text(app)
+    assert "**mnist has no class coat.** Each completion is of a class drawn by" in text(app)
+    app = page(model="told-mnist", mask="everything", n="2")
+    assert "all equally likely: nothing known comes before what is hidden" in text(app)
+
+
+def test_a_class_goes_with_the_model_that_knows_it(page, more) -> None:
+    app = page(model="told-mnist", **{"class": "3"}, n="2")
+    app.selectbox(key="model").set_value("pixelcnn-mnist").run()
+    assert not app.exception
+    assert not app.error
+    assert "class" not in link(app)
+
+
+@pytest.mark.parametrize(
+    ("model", "label", "said"),
+    [
+        ("told-mnist", "12", "The class '12' in the link is not possible: choose one of any, 0, 1,"),
+        ("told-mnist", "-1", "The class '-1' in the link is not possible"),
+        ("pixelcnn-mnist", "3", "The class '3' in the link is not possible: no model here knows classes"),
+    ],
+)
+def test_a_class_that_is_not_possible_is_one_sentence(open_page, more, model: str, label: str, said: str) -> None:
+    app = open_page("completion", model=model, **{"class": label}, n="2")
+    assert not app.exception
+    assert len(app.error) == 1
+    assert app.error[0].value.startswith(said)
+    assert len(pictures(app)) == 4
+    assert not app.run().error
+
+
+@pytest.mark.parametrize("label", ["any", "4"])
+def test_the_code_gives_the_view_of_two_models_and_a_class(page, more, label: str) -> None:
+    query = {"model": "told-mnist", "with": "grey-mnist", "seed": "4", "n": "2", "look": "completion 2"}
+    app = page(**query, **({} if label == "any" else {"class": label}), pixel="15.9", mask="left-half")
+    names = run(code(app))
+    assert torch.equal(names["completions"][0], drawn()[0])
+    assert torch.equal(names["other_completions"][0], drawn()[1])
+    assert f"Probability of ink: {float(names['p'][0, 0, 1, 15, 9]):.1%}" in text(app)
+    for entropy in (names["entropy"], names["other_entropy"]):
+        assert f"Row 15, column 9: {float(entropy[0, 15, 9]):.2f} bits" in text(app)
+
+
+@pytest.mark.parametrize("levels", [2, 4, 256])
+def test_colour(page, more, drawings, levels: int) -> None:
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 4, (4, 4, 3), dtype=np.uint8).repeat(7, 0).repeat(7, 1) * 85
+    second = {2: 4, 4: 256, 256: 2}[levels]
+    query = {"model": f"colour{levels}-cifar10", "with": f"colour{second}-cifar10", "source": "Draw", "n": "2"}
+    app = page(**query, picture=links.pack_picture(picture), mask="centre-square", temperature="0.5")
+    assert torch.allclose(drawings[0]["images"][0] * 255, torch.from_numpy(picture).movedim(-1, 0).float(), atol=1e-3)
+    assert len(pictures(app)) == 8
+    assert text(app).count("Likeliest value") == 2
+    first = drawn()[0]
+    assert torch.equal((first * (levels - 1)).round() / (levels - 1), first), "colours of so many levels"
+    names = run(code(app))
+    assert torch.equal(names["completions"][0], first)
+    assert torch.equal(names["other_completions"][0], drawn()[1])
+
+
+def test_without_its_data_set_a_model_completes_drawings(open_page, more) -> None:
+    app = open_page("completion", model="colour4-cifar10", n="2")
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "cifar10" in app.error[0].value
     assert len(pictures(app)) == 4
