@@ -1,10 +1,16 @@
 """How long a page takes to answer an action, in a real Chromium: idle, and while one job trains.
 
-    python benchmarks/page_actions.py [--json] [--repeats 15]
+    python benchmarks/page_actions.py [--json] [--repeats 15] [--only completion] [--no-training]
 
-For each page one action is repeated (a button that changes what is shown) and timed from the click until the browser has no script
-running any more and the new content has arrived. The second half runs the same actions while one background job trains; both medians
-stand side by side, with their ratio.
+Each row is one action on one page, a button or a released slider, and every repeat asks for something that nobody has asked for
+before, so that no answer comes from a cache. The clock runs in the page itself: it starts with the browser's own time stamp of the click
+(or of the key that moves the slider) and is read in the frame after the one that shows the change. Two times are taken:
+
+first   until a picture that was not on the page before is on the screen: an image that has loaded, or a component's canvas that has
+        been painted anew. Elsewhere on the page more may still be coming.
+all     until the last picture has changed and no script is running any more: nothing else comes.
+
+The second half does the same while one background job trains. The table shows medians.
 """
 
 import argparse
@@ -19,6 +25,7 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = [
@@ -28,21 +35,80 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
 ]
-# page -> the button whose click is timed
-ACTIONS = {
-    "": "Draw fresh samples",
-    "latent_space?view=Encode": "Another image",
-    "completion": "Another image",
-    "glimpses?view=Read": "Another image",
-    "glimpses?view=Generate": "New seed",
-    "compare": "New seed",
-}
-# Set when the page starts a run; a click counts as answered when the next run has ended.
+WARM_UP = 3  # actions that are not counted
+
+
+class Action(NamedTuple):
+    """``start`` holds the parameters of the link; "{n}" becomes another number in each half, so that nothing is drawn twice."""
+
+    page: str
+    start: str
+    role: str
+    name: str
+
+    @property
+    def title(self) -> str:
+        view = next((f" ({part[5:]})" for part in self.start.split("&") if part.startswith("view=")), "")
+        return f"{self.page or 'home'}{view}: {self.name}"
+
+
+ACTIONS = (
+    Action("", "seed={n}", "button", "Draw fresh samples"),
+    Action("latent_space", "view=Encode&digit={n}", "button", "Another image"),
+    Action("completion", "digit={n}", "button", "Another image"),
+    Action("completion", "digit={n}&temperature=0.5", "slider", "Temperature"),
+    Action("glimpses", "view=Read&digit={n}", "button", "Another image"),
+    Action("glimpses", "view=Generate&seed={n}", "button", "New seed"),
+    Action("glimpses", "view=Generate&seed={n}&temperature=0.5", "slider", "Temperature"),
+    Action("compare", "seed={n}", "button", "New seed"),
+)
+
+# Pictures are told apart by their address or by a sum over their pixels; one that was on the page before is no answer.
 WATCH = """() => {
   const app = document.querySelector('[data-testid="stApp"]');
-  window.runs = 0;
-  new MutationObserver(() => { if (app.dataset.testScriptState === "notRunning") window.runs += 1; })
-    .observe(app, { attributes: true, attributeFilter: ["data-test-script-state"] });
+  const roots = () => [document, ...[...document.querySelectorAll('*')].map(e => e.shadowRoot).filter(Boolean)];
+  const sum = canvas => {
+    if (!canvas.width || !canvas.height) return 0;
+    const data = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+    let total = 7;
+    for (let i = 0; i < data.length; i += 3) total = (total * 31 + data[i]) | 0;
+    return total;
+  };
+  const pictures = () => roots().flatMap(root => [
+    ...[...root.querySelectorAll('[data-testid="stMain"] img')].filter(i => i.complete && i.naturalWidth).map(i => i.src),
+    ...[...root.querySelectorAll('canvas')].filter(c => c.checkVisibility()).map(sum),
+  ]);
+  const known = new Set(pictures());
+  let watching = null;
+  const look = now => {
+    if (!watching) return;
+    const w = watching;
+    // What a frame's callback finds changed has been painted at the latest in that frame; it is on the screen in the next one.
+    if (w.pending) { w.last = now - w.start; w.first ??= w.last; w.pending = false; }
+    let fresh = false;
+    for (const picture of pictures()) if (!known.has(picture)) { known.add(picture); fresh = true; }
+    w.pending = fresh;
+    requestAnimationFrame(look);
+  };
+  const begin = event => {
+    if (!window.armed) return;
+    window.armed = false;
+    pictures().forEach(picture => known.add(picture));
+    watching = window.answer = { start: event.timeStamp, first: null, last: null, ended: null };
+    requestAnimationFrame(look);
+  };
+  for (const kind of ['click', 'keydown']) addEventListener(kind, begin, true);
+  new MutationObserver(() => {
+    if (watching && app.dataset.testScriptState === 'notRunning') watching.ended = performance.now() - watching.start;
+  }).observe(app, { attributes: true, attributeFilter: ['data-test-script-state'] });
+  window.settled = () => {
+    const w = watching;
+    if (!w || w.first === null || w.ended === null || app.dataset.testScriptState !== 'notRunning') return false;
+    const last = Math.max(w.last, w.ended);
+    if (performance.now() - w.start - last < 500) return false;
+    watching = null;
+    return { first: w.first, all: last };
+  };
 }"""
 
 
@@ -72,74 +138,87 @@ def serve(runs: str) -> tuple[subprocess.Popen, str]:
     raise SystemExit("the app did not start")
 
 
-def measure(browser: object, url: str, repeats: int) -> dict[str, float]:
-    """Median milliseconds of each page's action."""
-    medians = {}
-    for path, name in ACTIONS.items():
-        page = browser.new_page(viewport={"width": 1280, "height": 720})  # type: ignore[attr-defined]
-        page.set_default_timeout(60_000)
-        page.goto(f"{url}/{path}")
-        button = page.get_by_role("button", name=name)
-        button.wait_for()
-        page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
-        page.wait_for_timeout(1500)
-        page.evaluate(WATCH)
-        times = []
-        for _ in range(repeats + 2):
-            before = page.evaluate("window.runs")
-            started = time.perf_counter()
-            button.click()
-            page.wait_for_function(f"window.runs > {before}", polling=5)
-            times.append(1000 * (time.perf_counter() - started))
-            page.wait_for_timeout(250)
-        medians[path or "home"] = round(statistics.median(times[2:]), 1)
-        page.close()
-    return medians
+def answers(browser: Any, url: str, action: Action, start: int, repeats: int) -> list[dict[str, float]]:
+    """``first`` and ``all`` of each repeat, milliseconds."""
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.set_default_timeout(60_000)
+    page.goto(f"{url}/{action.page}?{action.start.format(n=start)}")
+    control = page.get_by_role(action.role, name=action.name)
+    control.wait_for()
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+    page.wait_for_timeout(2000)
+    page.get_by_text("Encoding the test images").wait_for(state="detached")
+    page.evaluate(WATCH)
+    found = []
+    for _ in range(repeats + WARM_UP):
+        page.evaluate("window.armed = true")
+        if action.role == "slider":
+            control.press("ArrowRight")
+        else:
+            control.click()
+        found.append(page.wait_for_function("window.settled()", polling=100).json_value())
+    page.close()
+    return found[WARM_UP:]
+
+
+def measure(browser: Any, url: str, actions: list[Action], start: int, repeats: int) -> dict[str, dict[str, float]]:
+    """Medians for each action."""
+    rows = {}
+    for action in actions:
+        found = answers(browser, url, action, start, repeats)
+        rows[action.title] = {
+            what: round(statistics.median(one[what] for one in found), 1) for what in ("first", "all")
+        }
+        print(f"{action.title}: {rows[action.title]}", file=sys.stderr)
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--only", default="", help="actions whose title holds this text")
+    parser.add_argument("--no-training", action="store_true", help="the idle half only")
     asked = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
+    actions = [action for action in ACTIONS if asked.only in action.title]
+    if not actions:
+        raise SystemExit(f"no action's title holds {asked.only!r}: {', '.join(action.title for action in ACTIONS)}")
     runs = tempfile.mkdtemp()
     server, url = serve(runs)
     environment = {**os.environ, "GENLIB_RUNS": runs}
     genlib = [sys.executable, "-m", "genlib.cli"]
+    halves = {}
     try:
         with sync_playwright() as playwright:
             path = shutil.which("chromium") or shutil.which("google-chrome")
             browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-            idle = measure(browser, url, asked.repeats)
-            subprocess.run(
-                [*genlib, "train", "vae", "--preset", "quick", "--run", "load", "--background"],
-                env=environment,
-                check=True,
-                stdout=subprocess.DEVNULL,
-            )
-            time.sleep(12)  # the job imports PyTorch and takes its first steps
-            busy = measure(browser, url, asked.repeats)
-            subprocess.run([*genlib, "stop", "load"], env=environment, check=True, stdout=subprocess.DEVNULL)
+            halves["idle"] = measure(browser, url, actions, 1000, asked.repeats)
+            if not asked.no_training:
+                subprocess.run(
+                    [*genlib, "train", "vae", "--preset", "quick", "--run", "load", "--background"],
+                    env=environment,
+                    check=True,
+                    stdout=subprocess.DEVNULL,
+                )
+                time.sleep(12)  # the job imports PyTorch and takes its first steps
+                halves["training"] = measure(browser, url, actions, 5000, asked.repeats)
+                subprocess.run([*genlib, "stop", "load"], env=environment, check=True, stdout=subprocess.DEVNULL)
             browser.close()
     finally:
         server.terminate()
         server.wait(20)
         shutil.rmtree(runs, ignore_errors=True)
-    rows = {
-        name: {"idle_ms": idle[name], "training_ms": busy[name], "ratio": round(busy[name] / idle[name], 2)}
-        for name in idle
-    }
-    totals = {"idle_ms": statistics.median(idle.values()), "training_ms": statistics.median(busy.values())}
-    result = {"cores": os.cpu_count(), "repeats": asked.repeats, "pages": rows, "median": totals}
+    for rows in halves.values():
+        rows["median"] = {what: statistics.median(row[what] for row in rows.values()) for what in ("first", "all")}
     if asked.json:
-        print(json.dumps(result, indent=1))
+        print(json.dumps({"cores": os.cpu_count(), "repeats": asked.repeats, "unit": "ms", **halves}, indent=1))
         return
-    print(f"{'page':28}{'idle':>10}{'training':>12}{'ratio':>8}")
-    for name, row in rows.items():
-        print(f"{name:28}{row['idle_ms']:>8.0f}ms{row['training_ms']:>10.0f}ms{row['ratio']:>8}")
-    print(f"{'median':28}{totals['idle_ms']:>8.0f}ms{totals['training_ms']:>10.0f}ms")
+    print(f"{'ms, medians':45}" + "".join(f"{half + ' ' + what:>16}" for half in halves for what in ("first", "all")))
+    for title in halves["idle"]:
+        numbers = [halves[half][title][what] for half in halves for what in ("first", "all")]
+        print(f"{title:45}" + "".join(f"{number:16.0f}" for number in numbers))
 
 
 if __name__ == "__main__":

@@ -61,12 +61,16 @@ def walls(names: list[str], seed: int) -> None:
         st.markdown("**Real**")
         st.image(_real(data, seed), output_format="PNG", width="stretch", alt=f"{WALL} real images of {data}")
         st.caption(f"{datasets.describe(data).title}, test set")
-    for name, place in zip(names, places[1:], strict=False):
-        picture, title, family, seconds = _wall(name, _version(name), seed)
+    # The quick ones first; what stands in the others' columns stays until theirs are ready.
+    for name, place in sorted(zip(names, places[1:], strict=False), key=lambda pair: _took.get(pair[0], 0.0)):
+        picture, title, family, _took[name] = _wall(name, _version(name), seed)
         with place:
             st.markdown(f"**{name}**")
             st.image(picture, output_format="PNG", width="stretch", alt=f"{WALL} samples of {name}")
-            st.caption(f"{title}, {family}: {1000 * seconds:.0f} ms for {WALL}")
+            st.caption(f"{title}, {family}: {1000 * _took[name]:.0f} ms for {WALL}")
+
+
+_took: dict[str, float] = {}  # seconds that the last wall of each checkpoint took
 
 
 def _version(name: str) -> float:

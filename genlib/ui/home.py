@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -48,6 +48,7 @@ DOORS = (
     Door("pages/latent_space.py", "🗺️", "Latent space", "Wander through a VAE's plane; encode your own digit."),
     Door("pages/completion.py", "🧩", "Completion", "Hide part of a digit and let a PixelCNN finish it."),
     Door("pages/pixel_by_pixel.py", "🔬", "Pixel by pixel", "See what the model predicts before each value it draws."),
+    Door("pages/receptive_field.py", "🔭", "Receptive field", "How far back each architecture looks; its blind spot."),
     Door("pages/glimpses.py", "👁️", "Glimpses", "Follow DRAW's attention as it reads and writes."),
     Door("pages/compare.py", "⚖️", "Compare", "All models side by side, same seed, honest numbers."),
 )
@@ -66,8 +67,15 @@ def _names() -> list[str]:
     return sorted(path.stem for path in shipped_folder().glob("*.safetensors"))
 
 
-def kept_walls() -> dict[str, Any]:
-    """A column for each shipped checkpoint, with the samples kept beside it; returns the places to draw over."""
+class Place(NamedTuple):
+    """A wall on the page, which `fresh_walls` replaces where it stands."""
+
+    picture: Any
+    note: Any
+
+
+def kept_walls() -> dict[str, Place]:
+    """A column for each shipped checkpoint, with the visitor's last wall of it or else the samples kept beside it."""
     folder = shipped_folder()
     names = _names()
     if not names:
@@ -76,29 +84,47 @@ def kept_walls() -> dict[str, Any]:
     for start in range(0, len(names), 4):
         row = names[start : start + 4]
         for name, column in zip(row, st.columns(4, gap="medium"), strict=False):
-            place = column.empty()
-            kept = folder / f"{name}.png"
-            with place.container():
-                st.markdown(f"**{name}**")
-                if kept.is_file():
-                    st.image(kept.read_bytes(), output_format="PNG", width="stretch", alt=f"samples of {name}")
-                st.caption("samples kept with the checkpoint; fresh ones are on their way")
-            places[name] = place
+            column.markdown(f"**{name}**")
+            note = "samples kept with the checkpoint; fresh ones are on their way"
+            sheet, alt, note = _last().get(name) or (_kept(name), f"samples of {name}", note)
+            places[name] = Place(column.empty(), column.caption(note))
+            if sheet:
+                place = places[name].picture.image(sheet, output_format="PNG", width="stretch", alt=alt)
+                places[name] = places[name]._replace(picture=place)
     return places
 
 
-def fresh_walls(places: dict[str, Any], seed: int) -> None:
-    """Draw new samples of each model and put them in place as they are ready. A checkpoint that cannot be read says so in its place."""
-    for name, place in places.items():
+def _kept(name: str) -> bytes | None:
+    file = shipped_folder() / f"{name}.png"
+    return file.read_bytes() if file.is_file() else None
+
+
+def _last() -> dict[str, tuple[bytes, str, str]]:
+    """This visitor's walls: picture, its description, and the words under it."""
+    return st.session_state.setdefault("home-walls", {})
+
+
+def fresh_walls(places: dict[str, Place], seed: int) -> None:
+    """Draw new samples of each model, the quick ones first, and put them in place as they are ready.
+
+    A checkpoint that cannot be read says so in its place.
+    """
+    for name in sorted(places, key=lambda name: _took.get(name, 0.0)):
+        picture, note = places[name]
         try:
-            sheet, title, seconds = _wall(name, seed)
+            sheet, title, _took[name] = _wall(name, seed)
         except GenlibError as error:
-            place.error(str(error), icon="⚠️")
+            picture.error(str(error), icon="⚠️")
+            note.empty()
             continue
-        with place.container():
-            st.markdown(f"**{name}**")
-            st.image(sheet, output_format="PNG", width="stretch", alt=f"{ROWS * COLUMNS} samples of {title}")
-            st.caption(f"{title}: {ROWS * COLUMNS} pictures in {seconds:.2f} s")
+        alt = f"{ROWS * COLUMNS} samples of {title}"
+        words = f"{title}: {ROWS * COLUMNS} pictures in {_took[name]:.2f} s"
+        picture.image(sheet, output_format="PNG", width="stretch", alt=alt)
+        note.caption(words)
+        _last()[name] = sheet, alt, words
+
+
+_took: dict[str, float] = {}  # seconds that the last wall of each checkpoint took
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
