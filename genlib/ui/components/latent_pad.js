@@ -102,7 +102,10 @@ class Pad {
   async readAtlas() {
     const { atlas } = this.data;
     this.atlasId = atlas.id;
-    const bitmap = await decodePng(atlas.png);
+    const bitmap = await decodeAsset(atlas).catch((error) => {
+      if (this.atlasId === atlas.id) this.atlasId = null; // the next run of the page tries again
+      throw error;
+    });
     this.decodes += 1;
     if (this.atlasId !== atlas.id) return bitmap.close();
     this.sheet = offscreen(bitmap.width, bitmap.height);

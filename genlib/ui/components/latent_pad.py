@@ -67,7 +67,7 @@ def decode_latent_pad(payload: object, extent: float) -> LatentPadValue:
     return LatentPadValue(*points)
 
 
-def _sheet_asset(atlas: np.ndarray | bytes, grid: int) -> dict[str, str]:
+def _sheet_asset(atlas: np.ndarray | bytes, grid: int, key: str) -> dict[str, str]:
     if isinstance(atlas, bytes):
         try:
             with Image.open(io.BytesIO(atlas), formats=["PNG"]) as picture:
@@ -84,7 +84,7 @@ def _sheet_asset(atlas: np.ndarray | bytes, grid: int) -> dict[str, str]:
         raise ValueError(
             f"atlas: {height} x {width} pixels do not hold {grid} x {grid} tiles within {MAX_SHEET} pixels a side"
         )
-    return wire.png_asset(atlas)
+    return wire.lasting_png_asset(atlas, f"latent-pad-{key}")
 
 
 def _marker(x: float, y: float, label: str, rx: float = 0.0, ry: float = 0.0) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def latent_pad(
     data: dict[str, Any] = {
         "key": key,
         "source": source,
-        "atlas": _sheet_asset(atlas, grid),
+        "atlas": _sheet_asset(atlas, grid, key),
         "grid": grid,
         "extent": extent,
         "points": None,

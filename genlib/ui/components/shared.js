@@ -102,7 +102,19 @@ function toBase64(bytes) {
 
 // Pixel values must come out as they went in: no colour management, no premultiplied alpha.
 function decodePng(base64) {
-  return createImageBitmap(new Blob([fromBase64(base64)], { type: "image/png" }), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+  return decodeBlob(new Blob([fromBase64(base64)], { type: "image/png" }));
+}
+
+function decodeBlob(blob) {
+  return createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+}
+
+// A picture that came with the data, or lies at an address of the server ("/media/..."), which may itself live under a path.
+async function decodeAsset({ png, url }) {
+  if (!url) return decodePng(png);
+  const answer = await fetch(new URL(`.${url}`, document.baseURI));
+  if (!answer.ok) throw new Error(`${url}: ${answer.status}`);
+  return decodeBlob(await answer.blob());
 }
 
 function offscreen(width, height) {

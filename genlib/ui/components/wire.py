@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from streamlit import runtime
 
 HERE = Path(__file__).parent
 MAX_SIDE = 512  # pixels; the components are for small pictures, and a limit here keeps a slip from freezing the browser
@@ -163,6 +164,19 @@ def png_asset(pixels: np.ndarray | bytes) -> dict[str, str]:
         encoded = encode_bytes(png_bytes(pixels))
         _SHEETS.put(identity, encoded)
     return {"id": identity, "png": encoded}
+
+
+def lasting_png_asset(pixels: np.ndarray | bytes, coordinates: str) -> dict[str, str]:
+    """The same for a large picture that stays: with ``url`` instead of ``png``, an address where the browser finds it.
+
+    A component's data travel whole at every run of the page; a picture behind an address travels once. ``coordinates``
+    names its place on the page: the server keeps the picture for as long as a visitor's page has one there.
+    """
+    asset = png_asset(pixels)
+    if not runtime.exists():  # without a server there is no address
+        return asset
+    media = runtime.get_instance().media_file_mgr
+    return {"id": asset["id"], "url": media.add(base64.b64decode(asset["png"]), "image/png", coordinates)}
 
 
 def settle(store: MutableMapping[Any, Any], key: str, source: str, payload: object) -> object:
