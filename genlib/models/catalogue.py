@@ -14,8 +14,11 @@ _WHERE: dict[str, str] = {
     "draw": "genlib.models.draw:DRAW",
     "pixelcnn": "genlib.models.pixelcnn:PixelCNN",
     "gated-pixelcnn": "genlib.models.gated_pixelcnn:GatedPixelCNN",
+    "row-lstm": "genlib.models.row_lstm:RowLSTM",
+    "spatial-lstm": "genlib.models.spatial_lstm:SpatialLSTM",
     "diagonal-bilstm": "genlib.models.diagonal_bilstm:DiagonalBiLSTM",
     "multiscale": "genlib.models.multiscale:MultiScale",
+    "pixelcnn++": "genlib.models.pixelcnnpp:PixelCNNPP",
 }
 
 

@@ -13,9 +13,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "draw": {"steps": 3, "hidden": 8, "latent": 3, "read_size": 2, "write_size": 3},
     "pixelcnn": {"hidden": 8, "blocks": 1, "head": 8, "first_kernel": 3},
     "gated-pixelcnn": {"hidden": 6, "layers": 3, "head": 4, "first_kernel": 3},
-    "diagonal-bilstm": {"hidden": 8, "layers": 2, "head": 16, "first_kernel": 3},
+    "row-lstm": {"hidden": 8, "layers": 2, "head": 8, "first_kernel": 3},
+    "spatial-lstm": {"hidden": 8, "layers": 2, "head": 8, "first_kernel": 3},
+    "diagonal-bilstm": {"hidden": 8, "layers": 2, "head": 8, "first_kernel": 3},
     "multiscale": {"small_hidden": 8, "small_blocks": 1, "hidden": 8, "blocks": 1, "head": 8, "up_features": 5},
-    "pixelcnn++": {"filters": 6, "filters_half": 6, "filters_quarter": 6, "blocks": 1, "blocks_quarter": 1, "mixtures": 3},
+    "pixelcnn++": {"filters": 6, "filters_half": 6, "filters_quarter": 6, "blocks": 1, "blocks_quarter": 1, "mixtures": 2},
 }
 GREY = (1, 8, 8)
 COLOUR = (3, 6, 5)  # odd and even sides

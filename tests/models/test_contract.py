@@ -22,8 +22,11 @@ ABILITIES_OF = {
     "draw": {"bounded likelihood", "step-wise drawing"},
     "pixelcnn": {"exact likelihood", "completion", "pixel prediction"},
     "gated-pixelcnn": {"exact likelihood", "completion", "pixel prediction"},
+    "row-lstm": {"exact likelihood", "completion", "pixel prediction"},
+    "spatial-lstm": {"exact likelihood", "completion", "pixel prediction"},
     "diagonal-bilstm": {"exact likelihood", "completion", "pixel prediction"},
     "multiscale": {"exact likelihood", "completion", "pixel prediction"},
+    "pixelcnn++": {"exact likelihood", "completion", "pixel prediction"},
 }
 COUNTS = [
     ("gan", "paper", {"generator": 1_489_936, "discriminator": 533_505}),
