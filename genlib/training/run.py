@@ -35,7 +35,7 @@ assert set(LIVE) < set(get_args(State))
 
 LAUNCH_GRACE = 20.0  # seconds a launched process may take, on a busy machine, until it holds the run's lock
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._+-]{0,63}")
 
 
 def runs_folder() -> Path:
@@ -59,7 +59,7 @@ def check_name(name: str) -> str:
     """A run's name is a plain file name; anything else is a `GenlibError`."""
     if not _NAME.fullmatch(name):
         raise GenlibError(
-            f"{name!r} cannot be a run's name: use at most 64 lower-case letters, digits, '-', '_' and '.', "
+            f"{name!r} cannot be a run's name: use at most 64 lower-case letters, digits, '-', '_', '+' and '.', "
             "a letter or digit first."
         )
     return name
