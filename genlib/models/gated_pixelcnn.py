@@ -135,7 +135,11 @@ class GatedPixelCNN(AutoregressiveModel):
             return None
         if labels is None:
             raise GenlibError(f"This {self.name} was trained with classes: give a label for each image.")
-        h = F.one_hot(labels, self.classes).to(self._dtype)
+        if labels.device.type != "meta" and int(labels.max()) >= self.classes:
+            raise GenlibError(
+                f"This {self.name} was built for {self.classes} classes, but there is a label {int(labels.max())}: raise classes."
+            )
+        h = F.embedding(labels, torch.eye(self.classes, device=labels.device, dtype=self._dtype))
         return h if self.map is None else self.map(h)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
