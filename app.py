@@ -14,6 +14,7 @@ PAGES = [
     st.Page("pages/latent_space.py", title="Latent space", icon="🗺️"),
     st.Page("pages/completion.py", title="Completion", icon="🧩"),
     st.Page("pages/pixel_by_pixel.py", title="Pixel by pixel", icon="🔬"),
+    st.Page("pages/receptive_field.py", title="Receptive field", icon="🔭"),
     st.Page("pages/glimpses.py", title="Glimpses", icon="👁️"),
     st.Page("pages/compare.py", title="Compare", icon="⚖️"),
 ]
