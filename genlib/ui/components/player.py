@@ -152,7 +152,10 @@ def _panel_data(panel: Panel, total: int) -> dict[str, Any]:
         raise ValueError(f"{what}: dot_colour must look like #e69f00, got {panel.dot_colour!r:.40}")
     if len(panel.notes) not in (0, total):
         raise ValueError(f"{what}, notes: expected one text a step ({total}), got {len(panel.notes)}")
-    sheets, per_sheet, columns = sprite_sheets(np.stack(frames))
+    stacked = np.stack(frames)
+    if stacked.ndim == 4 and (stacked == stacked[..., :1]).all():
+        stacked = stacked[..., 0]  # grey: a third of the bytes to compress, send and decode
+    sheets, per_sheet, columns = sprite_sheets(stacked)
     return {
         "kind": "frames",
         "title": panel.title,

@@ -123,9 +123,7 @@ def checked_image(image: object, what: str) -> np.ndarray:
 def png_bytes(array: np.ndarray) -> bytes:
     """Lossless PNG of a uint8 [H, W] or [H, W, 3] array."""
     buffer = io.BytesIO()
-    Image.fromarray(array).save(
-        buffer, format="PNG", compress_level=4
-    )  # 4: a third of the time of 9, a few per cent larger
+    Image.fromarray(array).save(buffer, format="PNG", compress_level=2)  # half the time of 4, a few per cent larger
     return buffer.getvalue()
 
 
