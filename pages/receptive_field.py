@@ -8,7 +8,7 @@ frame.header(
 settings = receptive_field.settings()
 if settings.view == receptive_field.REACH:
     receptive_field_view.show_reach(settings)
-elif settings.view == receptive_field.TRAINED:
+elif settings.view == receptive_field.USE:
     receptive_field_view.show_trained(settings)
 elif settings.view == receptive_field.MASKS:
     receptive_field_view.show_masks(settings)

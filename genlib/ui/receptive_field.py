@@ -15,7 +15,7 @@ from genlib.training import checkpoint
 from genlib.ui import links, models
 from genlib.ui.pick_pixel import pick_pixel
 
-REACH, TRAINED, MASKS, SKEWING = VIEWS = ("Reach", "Use", "Masks", "Skew")
+REACH, USE, MASKS, SKEWING = VIEWS = ("Reach", "Use", "Masks", "Skew")
 GREY, COLOUR = IMAGES = ("Grey", "Colour")
 CHANNELS = ("R", "G", "B")
 KERNELS = ("3", "5", "7", "9", "11")
@@ -56,7 +56,7 @@ def settings() -> Settings:
     (row, column), images, channel, kernel, built = START, GREY, CHANNELS[0], "7", RIGHT
     with st.sidebar:
         view = _segments("View", VIEWS, REACH, "view")
-        if view in (REACH, TRAINED):
+        if view in (REACH, USE):
             row, column = pick_pixel(
                 _backdrop(), START, key="receptive-pad", label="The pixel that is predicted", size=270
             )

@@ -1,6 +1,6 @@
 """What the Receptive field page says at its end, for each view, and the code of the current one."""
 
-from genlib.ui.receptive_field import IMAGES_USED, MASKS, REACH, SKEWING, TRAINED, Settings, trained_names
+from genlib.ui.receptive_field import IMAGES_USED, MASKS, REACH, SKEWING, USE, Settings, trained_names
 
 NOTICE = {
     REACH: """
@@ -11,7 +11,7 @@ NOTICE = {
 * **Recurrence reaches far at once.** A convolution looks a pixel further with each layer; an LSTM layer carries its state from row to row or along diagonals, so one layer
   comes to the top of the image. The Row LSTM's view is a triangle, until more layers widen it on the left.
 """,
-    TRAINED: """
+    USE: """
 * **What it could see is not what it uses.** Most of the gradient lies within two or three pixels: the stroke just drawn. The scale is logarithmic; on a linear one the rest would be black.
 * **Black is never seen**: the future, and what the network's depth or its blind spot puts out of reach.
 * **Two checkpoints of equal reach differ.** Look for the one whose light goes further up: it has learned to care for the head of a digit while it draws the foot.
@@ -39,7 +39,7 @@ ATTEMPT = {
   that is moved down in every layer has its blind spot back. Each trains without complaint.
 * Take *Colour* and go through R, G and B: the last line under each tile says which channels of its own pixel it sees.
 """,
-    TRAINED: """
+    USE: """
 * Click in the middle of a digit's stroke region, then near the border, where the background is always black: how far does the gradient reach?
 * Compare a network with a blind spot to one without. Does the second use what the first cannot see?
 * Train *short-sighted* on the Train page and look at it here: four pixels, and nothing else.
@@ -76,7 +76,7 @@ and the earlier pixels beyond that are the blind spot: $\sum_i \max(0,\ W - 1 - 
 
 MATHS = {
     REACH: _REACH_MATHS,
-    TRAINED: r"""
+    USE: r"""
 For the trained weights we take the mean over test images $x^{(n)}$ of
 
 $$g_{jk} = \frac1N \sum_n \left| \frac{\partial}{\partial x_{jk}} \log \frac{p(x_{rc} = 1 \mid x_{<rc})}{p(x_{rc} = 0 \mid x_{<rc})} \right|_{x = x^{(n)}} ,$$
@@ -118,7 +118,7 @@ def code(s: Settings) -> str:
             "    for depth in range(field.first, field.last + 1):\n"
             "        print(name, depth, field.form(depth), field.counts(depth))  # the map: field.at(depth), bool [C, H, W]"
         )
-    if s.view == TRAINED:
+    if s.view == USE:
         return (
             "import genlib\nfrom genlib import data\nfrom genlib.evaluation import receptive_field\n\n"
             f"for name, kind in {trained_names()!r}.items():\n"
