@@ -25,7 +25,7 @@ ENTROPY, SURPRISE, MEAN = MAPS = ("Entropy", "Surprise", "Mean")
 ANY = "any"
 MAX_SEED, MAX_TEMPERATURE = 2**31 - 1, 2.0
 
-_walks: Recent[Walk] = Recent(32)  # shared by all visitors: the same link is computed once
+_walks: Recent[Walk] = Recent(12)  # shared by all visitors: the same link is computed once
 
 
 @dataclass(frozen=True, eq=False)
