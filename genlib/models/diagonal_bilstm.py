@@ -8,6 +8,10 @@ column c, for its state follows from the states to the left and above; the right
 column c on. In the pixel's own row this includes what comes later, so the right-to-left map is moved down by one row
 before the two are added: then the sum knows exactly the pixels before (r, c), all of them.
 
+One of them needs care. The features at a pixel have seen what lies before it, not the pixel itself, so the last pixel of a row is in none
+of its row's features, and the right-to-left sweep of that row would miss it. Here the maps are a column wider than the
+image: the features beyond the last pixel have seen it, and the right-to-left sweep starts with them.
+
     (o, f, i, g) = sigma(K_ss * h + K_is * x),   c = f . c_left + i . g,   h = o . tanh(c)          (eq. 3)
 
 K_is is 1x1 with mask B; K_ss is 2x1 on the skewed map, which on the image is the pixel to the left and the one above.
@@ -27,6 +31,7 @@ class DiagonalBiLSTM(PixelRNN):
 
     name: ClassVar[str] = "diagonal-bilstm"
     title: ClassVar[str] = "Diagonal BiLSTM"
+    margin: ClassVar[int] = 1
 
     class Config(PixelRNNConfig):
         """The defaults are the tutorial preset."""

@@ -15,6 +15,7 @@ and with two there is one Bernoulli logit.
 
 from typing import ClassVar, Literal, cast
 
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -50,6 +51,8 @@ class PixelRNN(AutoregressiveModel):
 
     paper: ClassVar[str] = "van den Oord et al. 2016, Pixel Recurrent Neural Networks, arXiv:1601.06759"
     depth_field: ClassVar[str] = "layers"
+    margin: ClassVar[int] = 0
+    """Columns of zeros to the right of the image, through which the network runs as well."""
 
     def __init__(self, config: PixelRNNConfig) -> None:
         super().__init__(config)
@@ -75,8 +78,9 @@ class PixelRNN(AutoregressiveModel):
         return [Step(self.first), *layers, *head]
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        logits = to_images(run(self.steps(), to_maps(x)))
+        maps = to_maps(F.pad(x, (0, self.margin)))
+        logits = to_images(run(self.steps(), maps)[:, : self.config.width])
         return logits if self.config.levels == 2 else logits.unflatten(1, (self.config.channels, self.config.levels))
 
     def state(self, batch: int, labels: Tensor | None = None) -> LSTMState:
-        return LSTMState(self.steps(), batch, self.config.shape)
+        return LSTMState(self.steps(), batch, self.config.shape, self.margin)

@@ -44,11 +44,16 @@ class LSTMState:
 
     A mirrored direction whose map is not moved down (a lesson, not a model) reads the pixels to come, which are zero so far.
     Then nothing is final before the row is, and each pixel computes its whole row anew.
+
+    The maps have ``margin`` more columns than the image (C, H, W), to its right; what they are given there is zero.
     """
 
     @torch.inference_mode()
-    def __init__(self, steps: Sequence[Step | LSTM2d], batch: int, shape: tuple[int, int, int]) -> None:
-        self._channels, height, width = shape
+    def __init__(
+        self, steps: Sequence[Step | LSTM2d], batch: int, shape: tuple[int, int, int], margin: int = 0
+    ) -> None:
+        self._channels, height, self._width = shape
+        width = self._width + margin
         weights = [
             w for step in steps for w in (step.parameters() if isinstance(step, LSTM2d) else step.layer.parameters())
         ]
@@ -63,7 +68,7 @@ class LSTMState:
     def fill_rows(self, values: Tensor) -> None:
         self._end_row()
         first, rows = self._row + 1, values.shape[2]
-        self._network.image[first : first + rows] = values.permute(2, 3, 0, 1)
+        self._network.image[first : first + rows, : self._width] = values.permute(2, 3, 0, 1)
         self._network.forward_rows(first, first + rows)
         self._row += rows
 
@@ -98,6 +103,8 @@ class LSTMState:
             if self._leaks:
                 self._network.forward_rows(self._row, self._row + 1)
             else:
+                for column in range(self._width, self._network.image.shape[1]):
+                    self._network.forward_pixel(self._row, column)
                 self._network.end_row(self._row)
         self._open = False
 
