@@ -79,18 +79,13 @@ def known_first(known: np.ndarray, order: np.ndarray | None = None) -> np.ndarra
     return ranks < ranks[~known].min(initial=known.size)
 
 
-def drawn_rows(known: np.ndarray, order: np.ndarray | None = None) -> list[tuple[int, np.ndarray]]:
-    """A drawing in stages: (row, bool [H, W] of all that is drawn or passed when it ends), in the order of drawing.
+def drawn_with(row: int, known: np.ndarray, order: np.ndarray | None = None) -> np.ndarray:
+    """bool [H, W]: what is drawn or passed when the last hidden pixel of a row is drawn.
 
-    A stage is a run of hidden pixels in one row. In raster order that is every row with something hidden; an order
-    from coarse to fine comes to some rows again.
+    From coarse to fine, the coarse pixels of the rows below are among it.
     """
     ranks = raster(known.shape) if order is None else order
-    places = np.argsort(ranks, axis=None)
-    hidden = places[~known.ravel()[places]]
-    rows = hidden // known.shape[1]
-    ends = hidden[np.append(rows[1:] != rows[:-1], True)] if len(hidden) else hidden
-    return [(int(end) // known.shape[1], ranks <= ranks.flat[end]) for end in ends]
+    return ranks <= ranks[row][~known[row]].max(initial=-1)
 
 
 def default_pixel(entropy: np.ndarray, known: np.ndarray) -> tuple[int, int]:

@@ -87,7 +87,7 @@ class _Drawing:
         self._n, self._label = s.n, chosen.label
         self._image = tensor(picture).to(chosen.model.device)
         self._known = torch.from_numpy(known.copy()).to(chosen.model.device)
-        self._stages = figures.drawn_rows(known, ranks(chosen))  # those that are still to come
+        self._mask, self._order = known, ranks(chosen)
         self._finished = np.zeros_like(known)
         self._pictures = self._image.expand(s.n, -1, -1, -1)
         show(self._pictures, self._finished)
@@ -106,9 +106,7 @@ class _Drawing:
             return False
         row, pictures = step
         self._pictures = pictures[0]
-        ended = next(i for i, (of_row, _) in enumerate(self._stages) if of_row == row)
-        self._finished = self._stages[ended][1]
-        self._stages = self._stages[ended + 1 :]
+        self._finished = self._finished | figures.drawn_with(row, self._mask, self._order)
         if now - self._shown > blink:
             self._show(self._pictures, self._finished)
             self._shown = time.perf_counter()

@@ -63,8 +63,9 @@ def inside(s: Settings, done: Sequence[Completions], known: np.ndarray) -> tuple
     pixel = _pick([images.heat(v.entropy, v.top) for v in views], figures.default_pixel(views[0].entropy, known), maps)
     for i, view in enumerate(views):
         with maps[i]:
-            _scale(view, known)
+            _scale(view, known, narrow=len(views) > 1)
         with pasts[i]:
+            st.markdown(f"**What {'it' if len(views) > 1 else 'this pixel'} depends on**")
             _past(view, known, pixel)
         with charts[i]:
             _prediction(s, view, pixel, f"completion-chart{number(i)}")
@@ -84,12 +85,13 @@ def _places_of_two(views: Sequence[_View]) -> tuple[list, list, list]:
     return maps, pasts, charts
 
 
-def _scale(view: _View, known: np.ndarray) -> None:
-    """What stands below an entropy map."""
+def _scale(view: _View, known: np.ndarray, *, narrow: bool) -> None:
+    """What stands below an entropy map; a narrow one has no room for what the ends of its scale mean."""
+    low, high = ("", "") if narrow else (": certain", ": no idea")
     st.html(
         f'<div class="genlib-scale" style="background:{images.heat_gradient()}"></div>'
-        '<div class="genlib-ends"><span>0 bits: certain</span>'
-        f"<span>{view.top:g} bit{'s' if view.top != 1 else ''}: no idea</span></div>"
+        f'<div class="genlib-ends"><span>0 bits{low}</span>'
+        f"<span>{view.top:g} bit{'s' if view.top != 1 else ''}{high}</span></div>"
     )
     if (~known).any():
         bits = view.entropy[~known]
@@ -98,7 +100,6 @@ def _scale(view: _View, known: np.ndarray) -> None:
 
 def _past(view: _View, known: np.ndarray, pixel: tuple[int, int]) -> None:
     """What the prediction of a pixel rests on."""
-    st.markdown("**What this pixel depends on**")
     shown = figures.past_picture(images.to_pixels(view.picture), known, pixel, view.order)
     row, column = pixel
     st.image(

@@ -27,6 +27,7 @@ _STYLE = """<style>
   border-radius: 3px; border: 1px solid #8888;}
 .genlib-scale {height: .9rem; border-radius: 4px; border: 1px solid #8888;}
 .genlib-ends {display: flex; justify-content: space-between; font-size: .95rem;}
+.genlib-model {white-space: nowrap; overflow: hidden; text-overflow: ellipsis;}
 .genlib-classes {display: flex; gap: .3rem; max-width: 30rem; font-size: .95rem; text-align: center;}
 .genlib-classes > span {flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis;}
 .genlib-classes i {display: flex; align-items: flex-end; height: 2.6rem; border-bottom: 1px solid #8888;}
@@ -48,7 +49,7 @@ def show_completions(s: Settings, picture: np.ndarray, known: np.ndarray, column
     for i, (chosen, column) in enumerate(zip(s.chosen, columns, strict=True)):
         with column:
             if len(s.chosen) > 1:
-                st.markdown(f"**{chosen.checkpoint}**  \n{description(chosen)}")
+                st.html(_heading(chosen))
             shows.append(_sheet(s, known, aspect, f"completion-sheet{number(i)}"))
     done = complete(s, picture, known, shows)
     for chosen, completions, show, column in zip(s.chosen, done, shows, columns, strict=True):
@@ -63,10 +64,13 @@ def number(i: int) -> str:
     return f"-{i + 1}" if i else ""
 
 
-def description(chosen: Chosen) -> str:
-    """What a model is, in a line."""
-    told = f", told one of {len(chosen.classes)} classes" if chosen.classes else ""
-    return f"{chosen.model.title}, {count_parameters(chosen.model):,} weights{told}"
+def _heading(chosen: Chosen) -> str:
+    """A model's name and what it is, a line each, so that two sheets begin at the same height."""
+    what = f"{chosen.model.title}, {count_parameters(chosen.model):,} weights"
+    if chosen.classes:
+        what += f", {len(chosen.classes)} classes"
+    name, what = html.escape(chosen.checkpoint), html.escape(what)
+    return f'<div class="genlib-model" title="{name}: {what}"><b>{name}</b><br>{what}</div>'
 
 
 def _sheet(s: Settings, known: np.ndarray, aspect: float, key: str) -> Show:

@@ -84,7 +84,7 @@ def orders(height: int, width: int) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("order", ["raster", "coarse first", "any"])
 @pytest.mark.parametrize("name", NAMES)
-def test_sight_past_and_stages_follow_the_order(order: str, name: str) -> None:
+def test_sight_past_and_what_is_drawn_follow_the_order(order: str, name: str) -> None:
     ranks = orders(6, 5)[order]
     known = occlusion(name, 6, 5).numpy()
     share = figures.sight(known, ranks)
@@ -96,13 +96,11 @@ def test_sight_past_and_stages_follow_the_order(order: str, name: str) -> None:
     first = figures.known_first(known, ranks)
     assert known[first].all()
     assert first.sum() == (hidden.min() if hidden.size else 30)
-    passed = np.zeros((6, 5), bool)
-    for row, finished in figures.drawn_rows(known, ranks):
-        new = ~known & finished & ~passed
-        assert set(np.nonzero(new)[0]) == {row}, "a stage is hidden pixels of one row"
-        assert ranks[finished].max() < ranks[~finished].min(initial=30), "and no pixel before an earlier one"
-        passed = finished
-    assert passed[~known].all()
+    for row in range(6):
+        drawn = figures.drawn_with(row, known, ranks)
+        assert drawn[row][~known[row]].all()
+        assert drawn.sum() == (ranks[row][~known[row]].max() + 1 if (~known[row]).any() else 0)
+        assert ranks[drawn].max(initial=-1) < ranks[~drawn].min(initial=30), "and no pixel before an earlier one"
 
 
 def test_raster_order_is_what_is_meant_without_an_order() -> None:
@@ -110,8 +108,7 @@ def test_raster_order_is_what_is_meant_without_an_order() -> None:
     ranks = figures.raster((6, 5))
     assert np.array_equal(figures.sight(known), figures.sight(known, ranks), equal_nan=True)
     assert np.array_equal(figures.known_first(known), figures.known_first(known, ranks))
-    rows = [row for row, _ in figures.drawn_rows(known)]
-    assert rows == np.flatnonzero((~known).any(1)).tolist()
+    assert np.array_equal(figures.drawn_with(3, known), figures.drawn_with(3, known, ranks))
 
 
 def test_ranks_of_pixels_are_those_of_their_first_channel() -> None:

@@ -18,6 +18,7 @@ import genlib
 from genlib.data import load
 from genlib.data.occlusions import NAMES, occlusion
 from genlib.models.autoregressive import AutoregressiveModel
+from genlib.models.contract import count_parameters
 from genlib.training import checkpoint
 from genlib.ui import completion_draw, links, models
 from tests.pages.conftest import tiny
@@ -326,8 +327,10 @@ def test_two_models_complete_the_same_picture(page, drawings, more) -> None:
     assert all(torch.equal(first[name], second[name]) for name in ("images", "known"))
     assert all(first[name] == second[name] for name in ("n", "seed", "temperature"))
     assert len(pictures(app)) == 8
-    assert "**pixelcnn-mnist**" in text(app)
-    assert "**grey-mnist**" in text(app)
+    headings = [element.proto.body for element in app.get("html") if 'genlib-model"' in element.proto.body]
+    assert [re.search("<b>(.*)</b><br>(.*)</div>", heading).groups() for heading in headings] == [
+        (name, f"PixelCNN, {count_parameters(models.get(name)):,} weights") for name in ("pixelcnn-mnist", "grey-mnist")
+    ]
     assert text(app).count("378 of the 392 known pixels") == 2
     assert text(app).count("3 completions of 392 hidden pixels, drawn in") == 2
     assert link(app)["with"] == "grey-mnist"

@@ -14,7 +14,7 @@ from genlib.data import load
 from genlib.data.occlusions import occlusion
 from genlib.figures import completion as figures
 from genlib.models.contract import Model
-from genlib.ui import completion_draw
+from genlib.ui import completion_draw, completion_inside, completion_view
 from genlib.ui.completion import TEST, Chosen, Settings
 from genlib.ui.recent import Recent
 
@@ -44,12 +44,6 @@ def conditional() -> Chosen:
         for p in model.parameters():
             p.mul_(1.5)
     return chosen("told", model, classes=("a", "b", "c"))
-
-
-@pytest.fixture
-def backwards() -> np.ndarray:
-    """Raster order from the end, int [28, 28]."""
-    return figures.raster((28, 28))[::-1, ::-1]
 
 
 def ignore(drawn: Tensor, finished: np.ndarray | None) -> None:
@@ -104,31 +98,42 @@ def test_two_models_draw_side_by_side_what_each_draws_alone(settings, conditiona
     assert alone == done[1:], "and what one has drawn beside another is remembered"
 
 
-def test_a_model_with_an_order_of_its_own_is_shown_as_it_draws(settings, backwards, monkeypatch) -> None:
-    """A model that goes through the rows from below: what counts as finished follows its order."""
+def test_a_model_with_an_order_of_its_own_is_shown_as_it_draws(settings, monkeypatch) -> None:
+    """From coarse to fine: with the first row, all of the small image is there."""
     monkeypatch.setattr(completion_draw, "BLINK", 0.0)
-    known = occlusion("centre-square", 28, 28).numpy()
-    rows = np.flatnonzero((~known).any(1))[::-1]
-
-    class Upwards(type(settings.chosen[0].model)):
-        def order(self) -> Tensor:
-            return torch.from_numpy(backwards.copy())[None]
-
-        def complete_rows(self, images, known, n, **settings):
-            for row in rows:
-                yield int(row), torch.zeros(1, n, 1, 28, 28)
-
-    model = Upwards(settings.chosen[0].model.config)
-    seen: list[np.ndarray] = []
-    completion_draw.complete(
-        replace(settings, chosen=(chosen("upwards", model),)),
-        np.zeros((28, 28), np.uint8),
+    known = occlusion("lower-half", 28, 28).numpy()
+    small = {"small_hidden": 8, "small_blocks": 1, "hidden": 8, "blocks": 1, "head": 8, "up_features": 4}
+    one = chosen("coarse", genlib.create("multiscale", factor=4, **small))
+    seen: list[tuple[np.ndarray, Tensor]] = []
+    (done,) = completion_draw.complete(
+        replace(settings, chosen=(one,)),
+        load("mnist").images("test")[4, 0].numpy(),
         known,
-        [lambda drawn, finished: seen.append(finished)],
+        [lambda drawn, finished: seen.append((finished, drawn.clone()))],
     )
-    for row, finished in zip(rows, seen[1:], strict=True):
-        assert finished[row:][~known[row:]].all()
-        assert not finished[:row].any()
+    assert len(seen) == 15
+    for row, (finished, drawn) in enumerate(seen[1:], 14):
+        assert finished[14 : row + 1].all()
+        assert finished[::4, ::4].all()
+        assert finished[row + 1 :].sum() == len(range(-(-(row + 1) // 4) * 4, 28, 4)) * 7, "and nothing else below"
+        assert np.array_equal(drawn.numpy()[..., finished], done.pictures.numpy()[..., finished]), "it stays"
+
+
+def test_a_coarse_picture_first_sees_more_of_what_lies_below() -> None:
+    model = genlib.create("multiscale", factor=2)
+    order = figures.pixel_ranks(model.order())
+    known = occlusion("upper-half", 28, 28).numpy()
+    said = completion_view.sight_sentence(known, order)
+    assert said.startswith("**It cannot look ahead.** It draws from coarse to fine (first every second pixel")
+    assert "98 of the 392 known pixels count only for what is hidden after them, 294 come last" in said
+    said = completion_inside.past_sentence(known, (3, 3), order)
+    assert (
+        said
+        == f"At most on the {order[3, 3]} pixels that are drawn before it, wherever they lie. 294 known pixels come later and play no part."
+    )
+    assert order[3, 3] == 196 + 14 + 28 + 14 + 3, (
+        "the small image; the rest of row 0, row 1, of row 2, and three pixels"
+    )
 
 
 def test_chances_of_the_classes_are_those_that_completions_are_drawn_from(conditional) -> None:
