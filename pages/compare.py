@@ -3,7 +3,7 @@
 import streamlit as st
 
 from genlib.figures.compare import speed_figure
-from genlib.ui import compare, compare_lesson, frame
+from genlib.ui import compare, compare_claims, compare_lesson, frame
 
 frame.header(
     "Compare",
@@ -16,6 +16,7 @@ with st.spinner("Measuring how long each model takes to draw, here and now"):
     entries = compare.entries(names)
 compare.table(entries)
 st.plotly_chart(speed_figure(entries), key="speed", config={"displayModeBar": False})
+compare_claims.claims(entries)
 frame.lesson(
     notice=compare_lesson.NOTICE,
     attempt=compare_lesson.ATTEMPT,

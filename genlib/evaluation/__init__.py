@@ -5,6 +5,6 @@ Nothing here knows checkpoints or runs: callers bring a model and a data set.
 
 from genlib.evaluation.likelihood import Scores, evaluate
 from genlib.evaluation.report import parameters, planned_parameters, report
-from genlib.evaluation.speed import Speed, measure
+from genlib.evaluation.speed import Speed, measure, training_seconds
 
-__all__ = ["Scores", "Speed", "evaluate", "measure", "parameters", "planned_parameters", "report"]
+__all__ = ["Scores", "Speed", "evaluate", "measure", "parameters", "planned_parameters", "report", "training_seconds"]

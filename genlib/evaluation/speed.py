@@ -4,6 +4,7 @@ Times depend on the machine and on what else it does, so a result carries the ma
 visitor meets) and the minimum (what the model needs) of several repeats after a warm-up.
 """
 
+import copy
 import statistics
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from genlib.models.contract import Model
 
@@ -66,6 +68,33 @@ def measure(model: Model, images: int = 16, *, seconds: float = 5.0) -> Speed:
         sample_seconds=statistics.median(drawing), sample_seconds_minimum=min(drawing),
         forward_seconds=statistics.median(passing), forward_seconds_minimum=min(passing),
     )  # fmt: skip
+
+
+class _Backward:
+    """`Optimizers` that go down no gradient: what is timed is the arithmetic of a step, and no weight moves."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self.generator = generator
+
+    def minimise(self, name: str, loss: Tensor) -> None:
+        loss.backward()
+
+
+def training_seconds(model: Model, images: int = 16, *, seconds: float = 3.0) -> float:
+    """Median seconds of a training step on ``images`` images, forward and backward, up to `REPEATS` times.
+
+    It is taken on a copy: the model stays as it is.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        copied = copy.deepcopy(model).train().requires_grad_()
+        shown = torch.rand(images, *model.config.shape, generator=torch.Generator().manual_seed(0)).to(model.device)
+        labels = torch.zeros(images, dtype=torch.int64, device=model.device)
+
+        def step(seed: int) -> None:
+            copied.zero_grad(set_to_none=True)
+            copied.training_step(shown, labels, _Backward(copied.generator(seed)))
+
+        return statistics.median(_times(model, step, seconds))
 
 
 def _times(model: Model, call: Callable[[int], Any], seconds: float) -> list[float]:

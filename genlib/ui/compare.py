@@ -16,12 +16,13 @@ from genlib.training import checkpoint
 from genlib.ui import links, models
 
 WALL = 16  # pictures of each model
+MOST = 14  # checkpoints at once
 AT_ONCE = 6  # walls that fit beside each other
 TIMED = 16  # images a drawing time is measured on
 
 
 def choose() -> list[str]:
-    """Which checkpoints; shipped ones by default. The choice is in the URL."""
+    """Which checkpoints; by default the shipped ones that share a data set. The choice is in the URL."""
     names = list(models.available())
     if not names:
         raise GenlibError("There is no checkpoint to compare yet: train a model on the Train page first.")
@@ -30,13 +31,22 @@ def choose() -> list[str]:
         if name not in names:
             with links.forgiving():
                 checkpoint.find_named(name)
-    default = [name for name in asked if name in names] or checkpoint.shipped() or names[:4]
+    usual = _on_one_data_set(checkpoint.shipped() or names)
+    default = [name for name in asked if name in names][:MOST] or usual
     with st.sidebar:
-        chosen = st.multiselect("Models", names, default=default, key="compare-models", max_selections=12)
-    links.put("models", ",".join(chosen) if chosen and chosen != checkpoint.shipped() else None)
+        chosen = st.multiselect("Models", names, default=default, key="compare-models", max_selections=MOST)
+    links.put("models", ",".join(chosen) if chosen and chosen != usual else None)
     if not chosen:
         raise GenlibError("No model is chosen: choose at least one in the sidebar.")
     return chosen
+
+
+def _on_one_data_set(names: list[str]) -> list[str]:
+    """Those trained on the data set that most of them share, at most `MOST`."""
+    data = {name: models.available()[name][1] for name in names if name in models.available()}
+    kinds = list(data.values())
+    commonest = max(dict.fromkeys(kinds), key=kinds.count, default=None)
+    return [name for name in names if data.get(name) == commonest][:MOST]
 
 
 def seed() -> int:
@@ -63,7 +73,7 @@ def walls(names: list[str], seed: int) -> None:
         st.caption(f"{datasets.describe(data).title}, test set")
     # The quick ones first; what stands in the others' columns stays until theirs are ready.
     for name, place in sorted(zip(names, places[1:], strict=False), key=lambda pair: _took.get(pair[0], 0.0)):
-        picture, title, family, _took[name] = _wall(name, _version(name), seed)
+        picture, title, family, _took[name] = _wall(name, version(name), seed)
         with place:
             st.markdown(f"**{name}**")
             st.image(picture, output_format="PNG", width="stretch", alt=f"{WALL} samples of {name}")
@@ -73,7 +83,7 @@ def walls(names: list[str], seed: int) -> None:
 _took: dict[str, float] = {}  # seconds that the last wall of each checkpoint took
 
 
-def _version(name: str) -> float:
+def version(name: str) -> float:
     return checkpoint.find_named(name).stat().st_mtime
 
 
@@ -124,7 +134,7 @@ def entries(names: list[str]) -> list[figures.Entry]:
                 scores.get("binarisation"),
                 exact is not None,
                 nats,
-                _seconds_per_image(name, _version(name)),
+                _seconds_per_image(name, version(name)),
             )
         )
     return found

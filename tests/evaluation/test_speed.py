@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genlib.evaluation import measure, parameters, planned_parameters, speed
+from genlib.evaluation import measure, parameters, planned_parameters, speed, training_seconds
 from genlib.models import catalogue, create
 from genlib.models.contract import Config, Model
 
@@ -68,3 +68,12 @@ def test_parameters_by_part(name: str) -> None:
     total = found.pop("total")
     assert total == sum(found.values()) == sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert planned_parameters(type(model), model.config)["total"] == total
+
+
+def test_timing_the_training_leaves_the_model_as_it_is() -> None:
+    model = create("vae", height=8, width=8).eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert training_seconds(model, 2, seconds=0.1) > 0
+    assert not model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())

@@ -27,7 +27,7 @@ def test_scores_come_from_the_cards_and_say_what_they_may_be_compared_with(
     for name, values in scores.items():
         (tmp_path / f"{name}.json").write_text(json.dumps({"scores": values}))
     monkeypatch.setattr(checkpoint, "card_path", lambda name: tmp_path / f"{name}.json")
-    table = open_page("compare").dataframe[0].value.set_index("model")
+    table = open_page("compare", models=",".join(scores)).dataframe[0].value.set_index("model")
     assert table["nats"].to_dict() | {"gan-mnist": None} == {
         "vae-mnist": 150.0,
         "draw-mnist": 95.0,
@@ -45,3 +45,20 @@ def test_a_link_chooses_the_models_and_names_an_unknown_one(open_page):
     assert list(app.dataframe[0].value["model"]) == ["gan-mnist"]
     assert len(app.error) == 1
     assert "nonsense" in app.error[0].value
+
+
+def test_claims_are_judged_when_the_training_is_timed(open_page):
+    app = open_page("compare", models="pixelcnn-mnist,diagonal-bilstm-mnist,gan-mnist")
+    assert not app.exception
+    measured = {frame.value.columns[0]: frame.value for frame in app.dataframe}
+    causal = next(frame.value for frame in app.dataframe if "sees" in frame.value).set_index("model")
+    assert set(causal.index) == {"pixelcnn-mnist", "diagonal-bilstm-mnist"}
+    assert causal["sees"].to_dict() == {"pixelcnn-mnist": "blind spot", "diagonal-bilstm-mnist": "full past"}
+    assert causal["step"].isna().all()
+    claims = measured["claim"].set_index("claim")["verdict"]
+    assert claims["PixelCNN has a blind spot"].startswith("✓")
+    assert claims["PixelCNN trains fastest, Diagonal BiLSTM slowest"].startswith("?")
+    next(button for button in app.button if "Time the training" in button.label).click().run()
+    assert not app.exception
+    causal = next(frame.value for frame in app.dataframe if "sees" in frame.value)
+    assert (causal["step"] > 0).all()
