@@ -6,6 +6,7 @@ from naive import naive_complete, naive_sample
 from torch import Tensor
 
 from genlib.layers import lstm2d_kernel
+from genlib.layers.maps import run, to_maps
 from genlib.models import get
 from genlib.models.pixelrnn import PixelRNN
 from genlib.sampling import lstm as module
@@ -82,14 +83,14 @@ def test_more_images_than_the_kernel_takes_at_once():
 @needs_kernel
 @pytest.mark.parametrize("name", NAMES)
 def test_both_ways_keep_the_same_maps(name):
-    """Row by row or pixel by pixel, by the kernel or not: the logits are those of a pass over the whole image."""
+    """Row by row or pixel by pixel, by the kernel or not: the logits are those of a pass over whole maps."""
     model = network(name, (1, 5, 6))
     images = torch.rand(3, 1, 5, 6, generator=torch.Generator().manual_seed(0)).round()
     with torch.no_grad():
-        whole = model(images).permute(2, 3, 0, 1)  # [H, W, N, 1]
+        whole = run(model.steps(), to_maps(images))
         for kind in (KernelNetwork, EagerNetwork):
             for by_pixel in (False, True):
-                walk = kind(model.steps(), images.permute(2, 3, 0, 1).contiguous())
+                walk = kind(model.steps(), to_maps(images))
                 walk.forward_rows(0, 2)
                 for row in range(2, 5):
                     if not by_pixel:
