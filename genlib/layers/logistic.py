@@ -25,7 +25,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-MIN_LOG_SCALE = -7.0  # a component much narrower than a bin of 256 gains nothing and has no gradient
+LOG_SCALES = (
+    -7.0,
+    7.0,
+)  # narrower than a bin of 256, or flat over all values, is no gain; and beyond, 1 / s is no number
 TOGETHER = 1 << 22  # numbers in one tensor of `_of_levels`
 
 
@@ -53,7 +56,7 @@ class LogisticMixture:
         self.channels, self.levels, self.components = channels, levels, components
         self.log_weights = parts[:, 0].log_softmax(1)  # [N, K, H, W]
         self.means = parts[:, 1 : 1 + channels]  # [N, C, K, H, W]
-        self.log_scales = parts[:, 1 + channels : 1 + 2 * channels].clamp(min=MIN_LOG_SCALE)
+        self.log_scales = parts[:, 1 + channels : 1 + 2 * channels].clamp(*LOG_SCALES)
         self.coefficients = parts[
             :, 1 + 2 * channels :
         ].tanh()  # pairs (1, 0), (2, 0), (2, 1): of a channel, on another

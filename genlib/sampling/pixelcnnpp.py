@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.layers.logistic import MIN_LOG_SCALE, LogisticMixture
+from genlib.layers.logistic import LOG_SCALES, LogisticMixture
 from genlib.layers.shifted import Convolution, Margins, concat_elu
 from genlib.layers.streams import Doubling, GatedBlock, Halving, Pair, TwoStreams
 
@@ -428,7 +428,7 @@ class TwoStreamsState:
     def _bernoulli(self) -> Tensor:
         """The logit of a mixture of Bernoulli distributions, [B, 1]."""
         weights, means, log_scales = self._outputs.chunk(3, 1)
-        logits = means * log_scales.clamp(min=MIN_LOG_SCALE).neg_().exp_()
+        logits = means * log_scales.clamp(*LOG_SCALES).neg_().exp_()
         chances = torch.stack([logits, -logits]).sigmoid_().mul_(weights.softmax(1)).sum(2, keepdim=True)
         return (chances[0] / chances[1]).log_()
 
