@@ -109,8 +109,8 @@ class MultiScale(AutoregressiveModel):
 
     presets: ClassVar[dict[str, Preset]] = {
         "tutorial": Preset(
-            "The loss is the sum of both stages: a quarter of the pixels, drawn first and without neighbours, hold much "
-            "of it, and with them known most of the others are plain. Figures are planned as a whole in 14 x 14 pixels, "
+            "The loss is the sum of both stages: a quarter of the pixels, drawn first and without neighbours, hold about "
+            "two fifths of it. Figures are planned as a whole in 14 x 14 pixels, "
             "so head and foot of a digit fit; where a thin stroke slipped between the small image's pixels, the large "
             "model has to guess.",
         ),
@@ -135,7 +135,7 @@ class MultiScale(AutoregressiveModel):
         "not-told": Preset(
             "The large model is not told of the small image. It still finds the copied pixels above it and to its left, "
             "as in any drawing; those below and to the right fall into its way. Strokes run past them, the full image "
-            "does not fit its plan, and the loss stays above that of `quick`, which is the same but for the bias.",
+            "does not fit its plan, and the loss stays over ten nats above that of `quick`, the same but for the bias.",
             {
                 "small_hidden": 32, "small_blocks": 4, "hidden": 32, "blocks": 2, "head": 32, "first_kernel": 5,
                 "conditioning": "none", "epochs": 3,
