@@ -135,7 +135,7 @@ class MultiScale(AutoregressiveModel):
         "not-told": Preset(
             "The large model is not told of the small image. It still finds the copied pixels above it and to its left, "
             "as in any drawing; those below and to the right fall into its way. Strokes run past them, the full image "
-            "does not fit its plan, and the loss stays over ten nats above that of `quick`, the same but for the bias.",
+            "does not fit its plan, and the loss stays some ten nats above that of `quick`, the same but for the bias.",
             {
                 "small_hidden": 32, "small_blocks": 4, "hidden": 32, "blocks": 2, "head": 32, "first_kernel": 5,
                 "conditioning": "none", "epochs": 3,
