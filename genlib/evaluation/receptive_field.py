@@ -131,7 +131,7 @@ class ReceptiveField:
         if not above.any(1).all():
             return "window"
         if left:
-            return "triangle" if _slanted(above) else "window"
+            return "triangle" if _slanted(seen, self.row, self.column) else "window"
         ends = above[:, ::-1].argmax(1)  # how far from the right edge each row above ends
         upright = len(ends) > 0 and ends[0] > 0 and (ends == ends[0]).all()
         return "quadrant" if upright else "blind spot"
@@ -142,11 +142,12 @@ def past(shape: tuple[int, int], row: int, column: int) -> np.ndarray:
     return (np.arange(shape[0] * shape[1]) < row * shape[1] + column).reshape(shape)
 
 
-def _slanted(above: np.ndarray) -> bool:
-    """Whether the first seen column of the rows above [rows, W] moves out going up, before it comes to the edge."""
-    edges = above.argmax(1)[::-1]  # the nearest row first
-    edges = edges[edges > 0]
-    return len(edges) > 1 and bool((np.diff(edges) < 0).any())
+def _slanted(seen: np.ndarray, row: int, column: int) -> bool:
+    """Whether the first seen column of some row, from the pixel's own upwards, lies further out than that of the row below it."""
+    edges = seen[row::-1].argmax(1)
+    if not seen[row].any():
+        edges[0] = column
+    return bool((np.diff(edges) < 0).any())
 
 
 # --- architectures ----------------------------------------------------------------------------------------------------

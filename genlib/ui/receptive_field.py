@@ -15,7 +15,7 @@ from genlib.training import checkpoint
 from genlib.ui import links, models
 from genlib.ui.pick_pixel import pick_pixel
 
-REACH, USE, MASKS, SKEWING = VIEWS = ("Reach", "Use", "Masks", "Skew")
+REACH, USE, MASKS, SKEWING = VIEWS = ("Reach", "Use", "Masks", "Skewing")
 GREY, COLOUR = IMAGES = ("Grey", "Colour")
 CHANNELS = ("R", "G", "B")
 KERNELS = ("3", "5", "7", "9", "11")
@@ -54,8 +54,8 @@ def settings() -> Settings:
     links.check_choice("mask", KERNELS, "The kernel")
     links.check_choice("built", BUILDS, "The build")
     (row, column), images, channel, kernel, built = START, GREY, CHANNELS[0], "7", RIGHT
+    view = _segments("View", VIEWS, REACH, "view", visible=False)
     with st.sidebar:
-        view = _segments("View", VIEWS, REACH, "view")
         if view in (REACH, USE):
             row, column = pick_pixel(
                 _backdrop(), START, key="receptive-pad", label="The pixel that is predicted", size=270
@@ -79,10 +79,12 @@ def settings() -> Settings:
     return Settings(view, row, column, CHANNELS.index(channel), shape, int(kernel), built == WRONG)
 
 
-def _segments(label: str, options: tuple[str, ...], default: str, key: str, help: str | None = None) -> str:
+def _segments(
+    label: str, options: tuple[str, ...], default: str, key: str, help: str | None = None, visible: bool = True
+) -> str:
     return st.segmented_control(
-        label, options, default=default, required=True, key=key, bind="query-params", width="stretch",
-        persist_state="page", help=help,
+        label, options, default=default, required=True, key=key, bind="query-params", persist_state="page", help=help,
+        width="stretch" if visible else "content", label_visibility="visible" if visible else "collapsed",
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import streamlit as st
@@ -150,11 +150,19 @@ def show_trained(s: Settings) -> None:
         return
     found: dict[str, np.ndarray] = {}
     places = {}
+    chart: Any = None
     for start in range(0, len(names), ROW):
         row = list(names)[start : start + ROW]
-        for name, column in zip(row, st.columns(min(ROW, max(3, len(names))), gap="medium"), strict=False):
+        # a chart beside one or two maps, else below them
+        widths = [1.0] * len(row) + [3.0 - len(row)] if len(names) < 3 else [1.0] * min(ROW, len(names))
+        columns = st.columns(widths, gap="medium")
+        if len(names) < 3:
+            chart = columns[-1]
+        for name, column in zip(row, columns, strict=False):
             column.markdown(f"**{name}**")
             places[name] = column.empty()
+    if len(names) >= 3:
+        chart = st.container()
     for name, data in names.items():
         with places[name].container():
             with st.spinner("Measuring"):
@@ -166,13 +174,13 @@ def show_trained(s: Settings) -> None:
                 alt=f"gradient of row {s.row}, column {s.column} in {name}",
             )
             st.caption(_nearness(found[name], s))
+    shares = {name: measured.within(gradient, s.row, s.column) for name, gradient in found.items()}
+    chart.plotly_chart(figures.nearness_chart(shares), key="receptive-nearness", config={"displayModeBar": False})
     st.html(
         _STYLE
         + f'<div class="genlib-scale" style="background:{images.heat_gradient()}"></div><div class="genlib-ends">'
         f"<span>1/{10**figures.DECADES:,} of the greatest, or less</span><span>the greatest mean |d logit / d pixel|</span></div>"
     )
-    shares = {name: measured.within(gradient, s.row, s.column) for name, gradient in found.items()}
-    st.plotly_chart(figures.nearness_chart(shares), key="receptive-nearness", config={"displayModeBar": False})
 
 
 def _framed(pixels: np.ndarray, s: Settings) -> np.ndarray:

@@ -51,7 +51,7 @@ def test_a_click_a_key_and_the_depth_are_measured_and_in_the_link(receptive, chr
 
 
 def test_masks_are_drawn_and_the_skewing_plays(receptive):
-    page = receptive("?view=Skew")
+    page = receptive("?view=Skewing")
     expect(page.get_by_test_id("player-count")).to_have_text("1 / 25")
     page.get_by_test_id("player-last").click()
     expect(page.get_by_test_id("player-caption")).to_contain_text("moved down a row")

@@ -91,7 +91,7 @@ def test_notes_count_pixels_in_words():
         ({"depth": "-1"}, "-1"),
         ({"depth": "1e9"}, "1e9"),
         ({"view": "Masks", "mask": "12"}, "12"),
-        ({"view": "Skew", "step": "99"}, "99"),
+        ({"view": "Skewing", "step": "99"}, "99"),
     ],
 )
 def test_a_wrong_link_is_one_sentence(open_page, query, named):

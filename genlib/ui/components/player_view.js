@@ -46,7 +46,8 @@ const playerView = {
     if (!available || !this.data) return;
     const { panels } = this.data;
     const height = fitWindow(this.data.height, 0.4, 200);
-    const gaps = 18 * (panels.length - 1) + 4;
+    const gap = panels.some((panel) => panel.notes) ? 10 : 18; // as in player.css
+    const gaps = gap * (panels.length - 1) + 4;
     // One row if every panel keeps at least 100 pixels, else they wrap.
     const shared = (available - gaps) / panels.reduce((sum, p) => sum + p.width / p.height, 0);
     const tall = shared >= 100 ? Math.min(height, shared) : Math.min(height, available - 4);
@@ -56,6 +57,8 @@ const playerView = {
       const scale = fit >= 3 ? Math.floor(fit) : fit;
       return { width: panel.width * scale, height: panel.height * scale, scale };
     });
+    // With notes, titles and pictures of a row lie on common lines, whatever wraps.
+    this.panelsBox.style.gridTemplateColumns = `repeat(auto-fill, ${Math.max(...this.sizes.map((size) => size.width))}px)`;
     // Charts take what is left of the row, up to twice their own width.
     const left = available - gaps - this.sizes.reduce((sum, size) => sum + size.width, 0);
     const charts = this.sizes.filter((_, i) => panels[i].kind === "bars");
@@ -79,10 +82,7 @@ const playerView = {
       const { width, height, scale } = this.sizes[i];
       const canvas = this.panelCanvases[i];
       this.paintPanel(fitCanvas(canvas, width, height), panel, this.step, 0, 0, scale, width);
-      if (panel.notes) {
-        this.panelNotes[i].textContent = panel.notes[this.step];
-        canvas.parentNode.style.width = `${width}px`; // the words wrap under the picture
-      }
+      if (panel.notes) this.panelNotes[i].textContent = panel.notes[this.step];
       canvas.setAttribute("aria-label", `${panel.title || "Picture"}, step ${this.step + 1} of ${this.total}`);
     });
     this.caption.textContent = this.captionText();
