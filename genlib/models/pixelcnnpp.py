@@ -23,6 +23,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from genlib.errors import GenlibError
 from genlib.layers.logistic import LogisticMixture, log_scales, mixture_size
 from genlib.layers.shifted import calibrate
 from genlib.layers.streams import TwoStreams
@@ -143,11 +144,24 @@ class PixelCNNPP(AutoregressiveModel):
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Coded images [N, C, H, W], classes [N] -> the numbers of each pixel's mixture, [N, P, H, W]."""
-        return self.network(2 * x - 1, labels, self._noise)
+        return self.network(2 * x - 1, self._checked(labels), self._noise)
+
+    def _checked(self, labels: Tensor | None) -> Tensor | None:
+        """The labels, if they are what the network was built for."""
+        if not self.classes:
+            return None
+        if labels is None:
+            raise GenlibError(f"This {self.name} is told classes: give a label for each image.")
+        if labels.device.type != "meta" and int(labels.max()) >= self.classes:
+            raise GenlibError(
+                f"This {self.name} was built for {self.classes} classes, but there is a label {int(labels.max())}: "
+                "raise classes."
+            )
+        return labels
 
     def state(self, batch: int, labels: Tensor | None = None) -> TwoStreamsState:
         config = self.config
-        return TwoStreamsState(self.network, batch, config.shape, config.levels, labels)
+        return TwoStreamsState(self.network, batch, config.shape, config.levels, self._checked(labels))
 
     # --- the mixture --------------------------------------------------------------------------------------------------
 

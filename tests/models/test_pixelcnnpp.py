@@ -12,6 +12,7 @@ from plain_optimizers import PlainOptimizers, train
 from torch import Tensor
 
 from genlib.data import load
+from genlib.errors import GenlibError
 from genlib.models import count_parameters
 from genlib.models.pixelcnnpp import DecayingAdam, PixelCNNPP
 
@@ -228,6 +229,15 @@ def test_with_many_levels_a_step_counts_the_accuracy_of_the_first_images() -> No
 
 def test_the_papers_network() -> None:
     with torch.device("meta"):
-        model = PixelCNNPP(PixelCNNPP.configure("paper", (3, 32, 32)))
+        model = PixelCNNPP.from_config(PixelCNNPP.configure("paper", (3, 32, 32)))
         assert count_parameters(model) == 53_659_080
         assert model(torch.empty(2, 3, 32, 32)).shape == (2, 100, 32, 32)
+
+
+def test_labels_that_do_not_fit_are_one_sentence() -> None:
+    model = network(classes=3)
+    images = binary(4, 1, 8, 8)
+    with pytest.raises(GenlibError, match="label 3: raise classes"):
+        model.training_step(images, torch.arange(4), PlainOptimizers(model))
+    with pytest.raises(GenlibError, match="give a label for each image"):
+        model(images)
