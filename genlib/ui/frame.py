@@ -23,6 +23,7 @@ LOG = logging.getLogger("genlib")
 _STYLE = """
 <style>
 [data-testid="stMainBlockContainer"] {padding: 4.2rem 2.5rem 2rem; max-width: 1800px;}
+[data-testid="stTopNavLink"] {padding-left: .3rem; padding-right: .3rem; gap: .3rem;}  /* all fit beside the sidebar at 1280 */
 h1 {font-size: 2rem !important; padding: 0 0 .2rem 0 !important;}
 h3 {font-size: 1.25rem !important; padding: .6rem 0 .2rem 0 !important;}
 .genlib-lead {font-size: 1.05rem; opacity: .85; margin: 0 0 .6rem 0; max-width: 75ch;}
