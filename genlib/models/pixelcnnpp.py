@@ -10,9 +10,8 @@ Salimans, Karpathy, Chen & Kingma 2017, PixelCNN++, arXiv:1701.05517.
   (section 2.5); a class adds a learnt vector to (a, b).
 * The last layer gives a discretised mixture of logistics over whole pixels (`genlib.layers.logistic`).
 
-The paper has one width and one depth for all resolutions. Here each resolution has its own number of blocks and may be
-wider than the one above it by the factor `widen`, for on a CPU a block at the full resolution costs sixteen of the
-smallest. Weight normalisation, started from the first batch, is the paper's and is a field; without it the weights
+The paper has one width and one depth for all resolutions. Here each resolution has its own, for a block of the same width
+costs sixteen times as much at the full resolution as at a quarter of it, and a CPU had better spend there. Weight normalisation, started from the first batch, is the paper's and is a field; without it the weights
 start at the scale that the normalisation would give them on noise.
 """
 
@@ -90,12 +89,12 @@ class PixelCNNPP(AutoregressiveModel):
 
     presets: ClassVar[dict[str, Preset]] = {
         "tutorial": Preset(
-            "Two streams leave no blind spot, and three resolutions reach over the whole digit at a sixteenth of the cost: "
-            "whole figures close up within the first epoch, where a single stack of layers still draws loose strokes.",
+            "Two streams leave no blind spot, and the lowest resolution, where layers cost a sixteenth, looks over the whole "
+            "digit: see whether the foot of a figure fits its head, which the PixelCNN's short sight cannot tell.",
         ),
         "paper": Preset(
             "The network of the paper's CIFAR-10 table: 160 maps, five blocks at each resolution, half of the features "
-            "dropped, averaged weights. Made for eight GPUs; on a CPU a step takes minutes.",
+            "dropped, averaged weights. Made for GPUs; on a CPU nobody would wait for an epoch.",
             {
                 "filters": 160, "filters_half": 160, "filters_quarter": 160,
                 "blocks": 5, "blocks_half": 5, "blocks_quarter": 5, "dropout": 0.5, "weight_norm": True,
@@ -104,8 +103,8 @@ class PixelCNNPP(AutoregressiveModel):
             },
         ),
         "quick": Preset(
-            "Half the maps and a single block where it costs least. Within two minutes strokes become parts of digits: "
-            "look how early the coarse shape is right, which is the work of the lowest resolution.",
+            "Half the maps, and fewer blocks at the lowest resolution. Specks become strokes, then parts of digits: "
+            "look which is right first, the coarse shape or the edge of a stroke.",
             {
                 "filters": 8, "filters_half": 16, "filters_quarter": 24, "blocks_quarter": 1, "mixtures": 3,
                 "learning_rate": 4e-3, "batch_size": 32, "epochs": 3, "ema_decay": 0.99,

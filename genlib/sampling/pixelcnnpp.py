@@ -56,7 +56,7 @@ class TwoStreamsState:
         self._image = like.new_zeros(batch, 1 + columns, channels)  # the current row, values in [0, 1]
         self._history = like.new_zeros(
             batch, channels + 1, 2, columns + 2
-        )  # the two rows above, as the network reads them
+        )  # the two rows above as the network reads them
         self._pixels = [[self._image[:, 1 + x, c] for c in range(channels)] for x in range(columns)]
         self._weights = [layer.used_weight() for layer in (network.first_down, network.first_above, network.first_left)]
         self._layers: list[tuple[int, Layer]] = []  # (resolution, layer) in the order of the network
