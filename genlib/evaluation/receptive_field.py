@@ -114,7 +114,7 @@ class ReceptiveField:
         What is missing on the left or on the right has an upright border, or a slanted one that lies further out in the
         rows further up. ``window``: an upright border on the left, or a row above that is not reached at all.
         ``triangle``: slanted borders on both sides. With everything on the left seen, ``quadrant``: every row above ends
-        on the right at the same upright border; ``blind spot``: anything else is missing. In another order than raster:
+        on the right at the same upright border, at any depth; ``blind spot``: anything else is missing. In another order than raster:
         ``part of it``.
         """
         leaks = self.leaks(depth)
@@ -134,7 +134,9 @@ class ReceptiveField:
             return "triangle" if _slanted(seen, self.row, self.column) else "window"
         ends = above[:, ::-1].argmax(1)  # how far from the right edge each row above ends
         upright = len(ends) > 0 and ends[0] > 0 and (ends == ends[0]).all()
-        return "quadrant" if upright else "blind spot"
+        if not upright:
+            return "blind spot"
+        return "window" if (missing & self.at(self.last).all(0)).any() else "quadrant"
 
 
 def past(shape: tuple[int, int], row: int, column: int) -> np.ndarray:
