@@ -162,12 +162,15 @@ class AutoregressiveModel(Model):
         coded = self.code(images)
         if not self.classes or label is not None:
             return self._level_probs(coded, self._labels(label, len(images)))
-        weights = posterior_before(self._per_class(coded))  # [K, N, C, H, W]
-        of_class = (self._level_probs(coded, self._labels(y, len(images))) for y in range(self.classes))
-        mixed = coded.new_zeros(1)
-        for weight, probs in zip(weights, of_class, strict=True):
-            mixed = mixed + weight.unsqueeze(2) * probs
-        return mixed
+        return torch.cat([self._mixture(coded[part]) for part in self._chunks(len(coded), self.classes)])
+
+    def _mixture(self, coded: Tensor) -> Tensor:
+        """`pixel_distribution` over the classes: [N, C, levels, H, W] from one pass of the network for each class."""
+        n = len(coded)
+        of_class = torch.stack([self._level_probs(coded, self._labels(y, n)) for y in range(self.classes)])
+        truth = self.values(coded)[None, :, :, None].expand(self.classes, -1, -1, -1, -1, -1)
+        weights = posterior_before(-of_class.gather(3, truth).squeeze(3).log())  # [K, N, C, H, W]
+        return (weights.unsqueeze(3) * of_class).sum(0)
 
     def _pixel_nll(self, coded: Tensor, labels: Tensor | None) -> Tensor:
         """-ln p(value | all before it, class), [N, C, H, W], a chunk of images at a time."""
@@ -178,9 +181,9 @@ class AutoregressiveModel(Model):
                 found.append(self.value_nll(self(x, y), x))
         return torch.cat(found)
 
-    def _chunks(self, n: int) -> list[slice]:
-        """n images in parts of which one forward pass fits into memory."""
-        size = max(1, min(CHUNK, CHUNK_LOGITS // (self.config.dimensions * self.config.levels)))
+    def _chunks(self, n: int, passes: int = 1) -> list[slice]:
+        """n images in parts of which so many forward passes at once fit into memory."""
+        size = max(1, min(CHUNK, CHUNK_LOGITS // (self.config.dimensions * self.config.levels * passes)))
         return [slice(start, start + size) for start in range(0, n, size)]
 
     def _per_class(self, coded: Tensor) -> Tensor:
