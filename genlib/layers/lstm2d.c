@@ -246,6 +246,9 @@ typedef struct {
     const float *bias;   /* [outputs] */
     const float *x;      /* [height, width, images, inputs] */
     float *y;            /* [height, width, images, outputs] */
+    const float *weight_t; /* [outputs, inputs]; from here on for backward only */
+    const float *d_y;      /* like y */
+    float *d_x;            /* like x */
 } plain;
 
 static void plain_pixel(const plain *l, long r, long c, long n0, long n1, float *scratch) {
@@ -434,6 +437,31 @@ static void output_back(const layer *l, long r, long c, long n0, long n1, const 
     if (states) product(h, size, &across, 1, d_y, size, d_up_weight, size, d_up_weight, size);
     for (long n = 0; n < m; n++)
         for (long j = 0; j < size; j++) d_up_bias[j] += d_y[n * size + j];
+}
+
+/* Back through a layer without neighbours (1x1) on a map of a single pixel, images n0 to n1. Adds the gradients of weight
+   and bias to sums. */
+int plain_backward(const plain *l, long n0, long n1, float *sums) {
+    const long in = l->inputs, out = l->outputs;
+    float *d = numbers(BLOCK * (in + out)), *x = d + BLOCK * out;
+    if (!d) return 1;
+    for (long b0 = n0; b0 < n1; b0 += BLOCK) {
+        const long m = b0 + BLOCK < n1 ? BLOCK : n1 - b0;
+        const float *y = l->y + b0 * out, *d_y = l->d_y + b0 * out, *given = l->x + b0 * in;
+        float *d_x = l->d_x + b0 * in;
+        for (long j = 0; j < m * out; j++) d[j] = l->relu_after && y[j] <= 0.0f ? 0.0f : d_y[j];
+        for (long j = 0; j < m * in; j++) x[j] = l->relu_before && given[j] < 0.0f ? 0.0f : given[j];
+        const part back = {d, out, 1, out}, across = {x, 1, in, m};
+        memset(d_x, 0, m * in * sizeof(float));
+        product(m, in, &back, 1, l->weight_t, in, d_x, in, d_x, in);
+        product(in, out, &across, 1, d, out, sums, out, sums, out);
+        if (l->relu_before)
+            for (long j = 0; j < m * in; j++) d_x[j] = given[j] <= 0.0f ? 0.0f : d_x[j];
+        for (long n = 0; n < m; n++)
+            for (long j = 0; j < out; j++) sums[in * out + j] += d[n * out + j];
+    }
+    free(d);
+    return 0;
 }
 
 /* Images n0 to n1. Adds to sums: gradients of weight, bias, up and up_bias, one after the other. */

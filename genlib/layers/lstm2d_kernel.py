@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -68,16 +68,26 @@ class Recurrent(_Struct):
 class Causal(_Struct):
     """`plain` in the source: a layer that reads x [H, W, N, in] at some taps and writes y [H, W, N, out]."""
 
-    _fields_ = _fields("height width images inputs outputs taps relu_before relu_after", "offsets weight bias x y")
+    _fields_ = _fields(
+        "height width images inputs outputs taps relu_before relu_after", "offsets weight bias x y weight_t d_y d_x"
+    )
 
     def __init__(
-        self, taps: Sequence[Tap], weight: Tensor, bias: Tensor, x: Tensor, y: Tensor, *, relus: tuple[bool, bool]
+        self,
+        taps: Sequence[Tap],
+        weight: Tensor,
+        bias: Tensor,
+        x: Tensor,
+        y: Tensor,
+        *,
+        relus: tuple[bool, bool],
+        **gradients: Tensor,
     ) -> None:
         if len(taps) > MAX_TAPS or (relus[0] and tuple(taps) != ((0, 0),)):
             raise ValueError(f"a layer with {len(taps)} taps{' after a ReLU' * relus[0]} does not fit the kernel")
         sizes = [*x.shape, y.shape[-1], len(taps), *map(int, relus)]
         offsets = [number for tap in taps for number in tap]
-        super().__init__(sizes, {"offsets": offsets}, {"weight": weight, "bias": bias, "x": x, "y": y})
+        super().__init__(sizes, {"offsets": offsets}, {"weight": weight, "bias": bias, "x": x, "y": y, **gradients})
 
 
 class Network:
@@ -162,15 +172,51 @@ class ResidualSweep(torch.autograd.Function):
             ctx.sweep, x, weight=weight, bias=bias, up=up, up_bias=up_bias, state=state, cell=cell, gates=gates,
             weight_t=weight.transpose(1, 2).contiguous(), up_t=up.t().contiguous(), d_y=d_y.contiguous(), d_x=d_x,
         )  # fmt: skip
-        sizes = [t.numel() for t in weights]
-        sums = x.new_zeros(_threads(x.shape[2]), sum(sizes))  # a row for each thread
-        function = cast(ctypes.CDLL, _compiled()).backward
+        return None, d_x, *_weight_gradients("backward", layer, weights)
 
-        def work(part: int, first: int, end: int) -> int:
-            where = ctypes.c_void_p(sums[part].data_ptr())
-            return function(ctypes.byref(layer), ctypes.c_long(first), ctypes.c_long(end), where)
 
+class Pointwise(torch.autograd.Function):
+    """[relu] (bias + [relu] x weight), x [..., in], weight [in, out]: one pass forward and one back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, relu_before: bool, relu_after: bool) -> Tensor:
+        x, weight, bias = (t.contiguous() for t in (x, weight, bias))
+        ctx.relus = relu_before, relu_after
+        y = x.new_empty(*x.shape[:-1], len(bias))
+        ctx.save_for_backward(x, weight, bias, y)
         if x.numel():
-            _in_parallel(work, x.shape[2])
-        gradients = [g.view_as(t) for g, t in zip(sums.sum(0).split(sizes), weights, strict=True)]
-        return None, d_x, *gradients
+            Network([Causal([(0, 0)], weight, bias, _as_one_pixel(x), _as_one_pixel(y), relus=ctx.relus)]).forward_rows(
+                0, 1
+            )
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, d_y: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias, y = ctx.saved_tensors
+        d_x = torch.empty_like(x)
+        layer = Causal(
+            [(0, 0)], weight, bias, _as_one_pixel(x), _as_one_pixel(y), relus=ctx.relus,
+            weight_t=weight.t().contiguous(), d_y=d_y.contiguous(), d_x=d_x,
+        )  # fmt: skip
+        return d_x, *_weight_gradients("plain_backward", layer, (weight, bias)), None, None
+
+
+def _as_one_pixel(x: Tensor) -> Tensor:
+    """[..., features] -> [1, 1, all, features]: where pixels have no neighbours they are like images."""
+    return x.view(1, 1, -1, x.shape[-1])
+
+
+def _weight_gradients(name: str, layer: Recurrent | Causal, weights: Sequence[Tensor]) -> list[Tensor]:
+    """Run a layer backwards, which writes its ``d_x``; gives the gradients of its weights."""
+    sizes = [t.numel() for t in weights]
+    sums = weights[0].new_zeros(_threads(layer.images), sum(sizes))  # a row for each thread
+    function = getattr(_compiled(), name)
+
+    def work(part: int, first: int, end: int) -> int:
+        where = ctypes.c_void_p(sums[part].data_ptr())
+        return function(ctypes.byref(layer), ctypes.c_long(first), ctypes.c_long(end), where)
+
+    if layer.images:
+        _in_parallel(work, layer.images)
+    return [g.view_as(t) for g, t in zip(sums.sum(0).split(sizes), weights, strict=True)]

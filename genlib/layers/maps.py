@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genlib.layers.lstm2d import LSTM2d
+from genlib.layers.lstm2d_kernel import Pointwise, serves
 from genlib.layers.masked import MaskedConv2d, Step
 from genlib.layers.sweeps import Tap
 
@@ -57,7 +58,15 @@ def run(steps: Iterable[Step | LSTM2d], x: Tensor) -> Tensor:
         if isinstance(step, LSTM2d):
             x = step(x)
             continue
-        x = convolve(step.layer, x.relu() if step.relu_before else x)
-        if step.relu_after:
-            x = x.relu_()
+        x = apply(step, x)
     return x
+
+
+def apply(step: Step, x: Tensor) -> Tensor:
+    """A masked convolution with its ReLUs, [H, W, N, in] -> [H, W, N, out]."""
+    if step.layer.kernel == 1 and serves(x, step.layer.weight):
+        weight = step.layer.causal_weight()[:, :, 0, 0].t()
+        y: Tensor = Pointwise.apply(x, weight, step.layer.bias, step.relu_before, step.relu_after)
+        return y
+    y = convolve(step.layer, x.relu() if step.relu_before else x)
+    return y.relu_() if step.relu_after else y

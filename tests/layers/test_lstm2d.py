@@ -9,8 +9,8 @@ from torch import Tensor
 from genlib.layers import lstm2d_kernel
 from genlib.layers.lstm2d import LSTM2d
 from genlib.layers.lstm2d_eager import moved, residual_sweep, skew, unskew
-from genlib.layers.maps import convolve, to_images, to_maps
-from genlib.layers.masked import MaskedConv2d
+from genlib.layers.maps import apply, convolve, to_images, to_maps
+from genlib.layers.masked import MaskedConv2d, Step
 from genlib.layers.sweeps import DIAGONAL, ROW, SPATIAL, UNSHIFTED, Sweep
 
 SWEEPS = [ROW, DIAGONAL, UNSHIFTED, SPATIAL]
@@ -220,3 +220,22 @@ def test_a_masked_convolution_on_maps_is_the_same(kind, kernel, inputs, outputs,
     images = numbers(3, inputs, 5, 6)
     assert torch.equal(to_images(to_maps(images)), images)
     torch.testing.assert_close(to_images(convolve(layer, to_maps(images))), layer(images))
+
+
+@needs_kernel
+@pytest.mark.parametrize(("relu_before", "relu_after"), [(True, True), (False, True), (True, False), (False, False)])
+@pytest.mark.parametrize(("inputs", "outputs", "groups"), [(16, 8, 1), (5, 1, 1), (6, 27, 3)])
+def test_the_kernel_of_a_1x1_layer(inputs, outputs, groups, relu_before, relu_after):
+    layer = MaskedConv2d("B", inputs, outputs, 1, groups)
+    step = Step(layer, relu_before=relu_before, relu_after=relu_after)
+    x = numbers(3, 5, 7, inputs, dtype=torch.float32)
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        layer.to(dtype).zero_grad()
+        given = x.detach().to(dtype).requires_grad_()
+        y = apply(step, given)
+        assert ("Pointwise" in type(y.grad_fn).__name__) == (dtype == torch.float32)
+        y.backward(numbers(*y.shape, seed=3).to(dtype))
+        found.append([y.detach(), given.grad, layer.weight.grad.clone(), layer.bias.grad.clone()])
+    for ours, judge in zip(*found, strict=True):
+        torch.testing.assert_close(ours.double(), judge, rtol=1e-5, atol=1e-5)
