@@ -32,7 +32,7 @@ def test_names_are_plain_and_unique(make_run: Make):
             check_name(bad)
         with pytest.raises(GenlibError, match="cannot be a run's name"):
             Run.open(bad)
-    assert check_name("vae-1_b.2") == "vae-1_b.2"
+    assert [check_name(name) for name in ("vae-1_b.2", "pixelcnn++-mnist")] == ["vae-1_b.2", "pixelcnn++-mnist"]
 
 
 def test_fresh_names_and_the_list(make_run: Make):
