@@ -19,6 +19,7 @@ _WHERE: dict[str, str] = {
     "diagonal-bilstm": "genlib.models.diagonal_bilstm:DiagonalBiLSTM",
     "multiscale": "genlib.models.multiscale:MultiScale",
     "pixelcnn++": "genlib.models.pixelcnnpp:PixelCNNPP",
+    "pixelcnn-autoencoder": "genlib.models.pixelcnn_autoencoder:PixelCNNAutoencoder",
 }
 
 

@@ -123,10 +123,11 @@ class GatedPixelCNN(AutoregressiveModel):
         ),
     }  # fmt: skip
 
-    def __init__(self, config: "GatedPixelCNN.Config") -> None:
+    def __init__(self, config: "GatedPixelCNN.Config", latent: int = 0) -> None:
+        """``latent``: in place of a class the layers are told this many numbers; for a model that has this one inside."""
         super().__init__(config)
         self.map = LocationMap(config.classes, config.height, config.width) if config.location else None
-        self.stacks = GatedStacks(config, MAP if config.location else config.classes)
+        self.stacks = GatedStacks(config, latent or (MAP if config.location else config.classes))
         self.to(memory_format=torch.channels_last)  # convolutions on a CPU are a third faster so
 
     def condition(self, labels: Tensor | None) -> Tensor | None:
@@ -176,8 +177,8 @@ class GatedStacks(nn.Module):
         self.head = MaskedConv2d("B", width, head, 1, groups)
         self.logits = MaskedConv2d("B", head, groups if config.levels == 2 else groups * config.levels, 1, groups)
         with torch.no_grad():  # begin near even chances
-            self.logits.weight *= 0.5
-            self.logits.bias *= 0
+            self.logits.weight.mul_(0.5)
+            self.logits.bias.zero_()
 
     def forward(self, x: Tensor, h: Tensor | None = None) -> Tensor:
         """Coded images [N, C, H, W], condition -> logits: [N, C, H, W] with 2 levels, else [N, C, levels, H, W]."""
