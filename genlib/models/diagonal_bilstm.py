@@ -43,7 +43,7 @@ class DiagonalBiLSTM(PixelRNN):
     presets: ClassVar[dict[str, Preset]] = {
         "tutorial": Preset(
             "The whole past is in view from the first layer on: strokes meet across the figure, and loops close. Compare "
-            "what a PixelCNN of ten times the weights makes of the same pixels.",
+            "what a PixelCNN of eight times the weights makes of the same pixels.",
         ),
         "paper": Preset(
             "The paper's best MNIST network, 79.20 nats: 7 layers, h = 16, RMSProp, small batches, on its data. Slow and "
