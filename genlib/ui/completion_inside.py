@@ -167,7 +167,8 @@ def _pick(shown: Sequence[np.ndarray], default: tuple[int, int], places: Sequenc
     anchors: dict[int, _Anchor] = state.setdefault("completion-anchors", {})
     chosen = state.get("completion-pixel")
     pixel = chosen if chosen is not None and chosen[0] < height and chosen[1] < width else default
-    clicked = min(state.get("completion-clicked", 0), len(shown) - 1)
+    keys = [f"completion-pick{number(i)}" for i in range(len(shown))]
+    clicked = _last_clicked(keys)
     for i in sorted(range(len(shown)), key=lambda i: i != clicked):
         picture = digest(shown[i])
         anchor = anchors.get(i)
@@ -179,10 +180,9 @@ def _pick(shown: Sequence[np.ndarray], default: tuple[int, int], places: Sequenc
                 shown[i],
                 mode="pick",
                 picked=anchor.pixel,
-                key=f"completion-pick{number(i)}",
+                key=keys[i],
                 label="Entropy of each pixel; choose one",
                 revision=anchor.times,
-                on_change=_CLICKED[i],
             )
         anchors[i] = anchor._replace(shown=value.picked or anchor.pixel)
         if i == clicked:
@@ -196,15 +196,16 @@ def _pick(shown: Sequence[np.ndarray], default: tuple[int, int], places: Sequenc
     return pixel
 
 
-def _first_clicked() -> None:
-    st.session_state["completion-clicked"] = 0
-
-
-def _second_clicked() -> None:
-    st.session_state["completion-clicked"] = 1
-
-
-_CLICKED = (_first_clicked, _second_clicked)
+def _last_clicked(keys: Sequence[str]) -> int:
+    """Which of the maps was clicked last: the one whose state in the browser has changed since the run before."""
+    state = st.session_state
+    seen = state.setdefault("completion-picks-seen", {})
+    for i, key in enumerate(keys):
+        sent = state.get(key)
+        if sent and sent != seen.get(key):
+            seen[key] = sent
+            state["completion-clicked"] = i
+    return min(state.get("completion-clicked", 0), len(keys) - 1)
 
 
 def _read_pixel(text: str, height: int, width: int) -> tuple[int, int]:
