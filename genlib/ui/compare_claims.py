@@ -81,7 +81,8 @@ def _figures(rivals: list[Rival]) -> None:
         column_config={
             "model": "Checkpoint",
             "sees": st.column_config.TextColumn(
-                "What a pixel sees", help="measured by gradient on a narrow copy, as deep as it takes"
+                "What a pixel sees",
+                help="of what comes before it: by gradient, in a narrow copy so deep that another layer adds nothing",
             ),
             "nats": number("Nats per image", format="%.2f"),
             "form": "Data form",
