@@ -150,13 +150,19 @@ class _Draws:
 
 
 def _exact(model: Any, x: Tensor, scores: Scores, predicts: bool, progress: Progress) -> Scores:
+    """A class-conditional model takes a pass for each class, so its nll is read off the predictions it makes anyway."""
     nll, right = [], 0.0
+    from_predictions = predicts and model.classes > 0
     for start, batch in _batches(x, BATCH, model.device):
-        nll.append(-model.log_prob(batch).double().cpu())
+        if not from_predictions:
+            nll.append(-model.log_prob(batch).double().cpu())
         if predicts:
             for part in batch.split(max(1, PROBABILITIES // (batch[0].numel() * (scores.levels or 2)))):
                 chances = model.pixel_distribution(part)  # [n, C, levels, H, W]
-                right += float((chances.argmax(2) == to_levels(part, chances.shape[2])).double().sum())
+                truth = to_levels(part, chances.shape[2])
+                right += float((chances.argmax(2) == truth).double().sum())
+                if from_predictions:
+                    nll.append(-chances.gather(2, truth.unsqueeze(2)).double().log().sum((1, 2, 3, 4)).cpu())
         progress(start + len(batch), len(x))
     mean, error = _mean(torch.cat(nll))
     values: dict[str, Any] = {**vars(scores), "nll_nats": mean, "standard_error": error}

@@ -58,6 +58,17 @@ def test_exact_likelihood_is_the_mean_of_log_prob() -> None:
     assert scores.iwae_nats is None
 
 
+def test_a_class_conditional_model_is_scored_by_its_marginal() -> None:
+    model, data = create("gated-pixelcnn", **SHAPE, hidden=4, layers=2, head=4, classes=3), tiny()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(3)  # the class matters
+    x = data.binary("test", "dynamic")
+    nll = -model.log_prob(x).double()  # type: ignore[operator]
+    assert (nll + model.log_prob(x, label=0)).abs().max() > 0.1  # type: ignore[operator]
+    assert evaluate(model, data).nll_nats == pytest.approx(float(nll.mean()), rel=1e-5)
+
+
 @pytest.mark.parametrize("levels", [2, 4])
 def test_accuracy_counts_the_likeliest_values(levels: int) -> None:
     model, data = create("pixelcnn", **PIXELCNN, levels=levels), tiny()
