@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,20 +17,34 @@ from genlib.data import load
 from genlib.data.codings import binarise
 from genlib.figures import completion as figures
 from genlib.figures import images
+from genlib.training import checkpoint
 from genlib.ui import links
+from tests.pages.conftest import tiny as tiny_model
 
 expect = pytest.importorskip("playwright.sync_api").expect
 PATIENCE = 120_000  # milliseconds; a server's first page loads PyTorch, perhaps on a busy machine
 APP = Path(__file__).resolve().parents[2] / "app.py"
 
 
+@pytest.fixture(scope="session")
+def more(tiny, tmp_path_factory) -> dict[str, str]:
+    """The small checkpoints, and one of a model that knows classes: told-mnist."""
+    folder = tmp_path_factory.mktemp("completion-checkpoints")
+    for file in Path(tiny["GENLIB_CHECKPOINTS"]).iterdir():
+        os.link(file, folder / file.name)
+    model = tiny_model("gated-pixelcnn", classes=10, layers=2)
+    weights = {name: 4 * value for name, value in model.state_dict().items()}  # fresh ones hardly heed the class
+    checkpoint.save(folder / "told-mnist.safetensors", model, weights, checkpoint.Origin(data="mnist", step=1))
+    return {**tiny, "GENLIB_CHECKPOINTS": str(folder)}
+
+
 @pytest.fixture
-def completion(page, serve_app, tiny) -> Callable[[str], object]:
+def completion(page, serve_app, more) -> Callable[[str], object]:
     """``completion(query)`` opens the page and waits until it is quiet."""
 
     def opened(query: str = ""):
         page.set_default_timeout(PATIENCE)
-        page.goto(f"{serve_app(APP, env=tiny)}/completion{query}")
+        page.goto(f"{serve_app(APP, env=more)}/completion{query}")
         quiet(page)
         return page
 
@@ -56,9 +71,9 @@ def ink(text: str) -> np.ndarray:
     return links.unpack_picture(text, (28, 28))
 
 
-def sheet(page) -> np.ndarray:
-    """The sheet of completions as the browser got it, RGBA."""
-    picture = page.locator(".st-key-completion-sheet img")
+def sheet(page, number: str = "") -> np.ndarray:
+    """The sheet of completions of the first model, or that of the second with ``number`` -2, as the browser got it, RGBA."""
+    picture = page.locator(f".st-key-completion-sheet{number} img")
     expect(picture).to_have_attribute("alt", re.compile(r"^\d+ completions$"), timeout=PATIENCE)
     return np.asarray(Image.open(io.BytesIO(page.request.get(picture.evaluate("image => image.src")).body())))
 
@@ -181,3 +196,52 @@ def test_uploads_that_are_no_pictures_are_one_sentence_and_a_picture_is_taken(co
     picture = ink(address(page)["picture"])
     assert np.array_equal(picture, disc)
     assert np.array_equal(tiles(page, 8)[:, :14, :, 0], np.broadcast_to(disc[:14], (8, 14, 28)))
+
+
+def test_a_click_on_either_map_looks_at_the_same_pixel_in_both_models(completion) -> None:
+    page = completion("?model=pixelcnn-mnist&with=told-mnist&n=2&look=original")
+    assert sheet(page).shape == sheet(page, "-2").shape
+    maps = page.get_by_test_id("canvas-surface")
+    expect(maps).to_have_count(3)
+    for number, column in ((1, 9), (2, 14), (1, 9)):
+        drag(page, maps.nth(number), (16, column), (16, column))
+        page.wait_for_url(re.compile(rf"pixel=16\.{column}(&|$)"))
+        quiet(page)
+        expect(page.get_by_text(re.compile(rf"^Row 16, column {column}: "))).to_have_count(2)
+        below = page.get_by_test_id("canvas-status").filter(has_text=re.compile(rf"^Row 16, column {column}$"))
+        expect(below).to_have_count(2)
+
+
+def test_a_second_model_and_a_class_are_chosen_and_followed_in_a_link(completion, chromium) -> None:
+    page = completion("?model=pixelcnn-mnist&n=2")
+    alone = sheet(page)
+    choose(page, "Compare with", "told-mnist")
+    page.wait_for_url(re.compile(r"with=told-mnist"))
+    quiet(page)
+    first, second = sheet(page), sheet(page, "-2")
+    choose(page, "Class it is told", "7")
+    page.wait_for_url(re.compile(r"class=7"))
+    quiet(page)
+    told = sheet(page, "-2")
+    assert np.array_equal(sheet(page), first)
+    assert not np.array_equal(told, second)
+
+    other = chromium.new_context(viewport={"width": 1280, "height": 720}).new_page()
+    other.goto(page.url)
+    quiet(other)
+    assert np.array_equal(sheet(other), first)
+    assert np.array_equal(sheet(other, "-2"), told)
+    other.context.close()
+
+    choose(page, "Compare with", "none")
+    page.wait_for_url(lambda url: "with=" not in url and "class=" not in url)
+    quiet(page)
+    expect(page.get_by_test_id("stAlert")).to_have_count(0)
+    expect(page.locator(".st-key-completion-sheet-2")).to_have_count(0)
+    assert np.array_equal(sheet(page), alone)
+
+
+def choose(page, label: str, option: str) -> None:
+    """An option of a selectbox in the sidebar."""
+    page.get_by_test_id("stSidebar").get_by_role("combobox", name=re.compile(label)).click()
+    page.get_by_role("option", name=option, exact=True).click()
