@@ -12,7 +12,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "vae": {"learning_rate": 1e-3},
     "draw": {"steps": 3, "hidden": 8, "latent": 3, "read_size": 2, "write_size": 3},
     "pixelcnn": {"hidden": 8, "blocks": 1, "head": 8, "first_kernel": 3},
-    "gated-pixelcnn": {"hidden": 6, "layers": 3, "head": 4, "first_kernel": 3},
+    "gated-pixelcnn": {"hidden": 8, "layers": 3, "head": 8, "first_kernel": 3},
     "row-lstm": {"hidden": 8, "layers": 2, "head": 8, "first_kernel": 3},
     "spatial-lstm": {"hidden": 8, "layers": 2, "head": 8, "first_kernel": 3},
     "diagonal-bilstm": {"hidden": 8, "layers": 2, "head": 8, "first_kernel": 3},
