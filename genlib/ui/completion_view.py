@@ -27,7 +27,7 @@ _STYLE = """<style>
   border-radius: 3px; border: 1px solid #8888;}
 .genlib-scale {height: .9rem; border-radius: 4px; border: 1px solid #8888;}
 .genlib-ends {display: flex; justify-content: space-between; font-size: .95rem;}
-.genlib-model {white-space: nowrap; overflow: hidden; text-overflow: ellipsis;}
+.genlib-model {white-space: nowrap; overflow: hidden; text-overflow: ellipsis; font-size: .95rem;}
 .genlib-classes {display: flex; gap: .3rem; max-width: 30rem; font-size: .95rem; text-align: center;}
 .genlib-classes > span {flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis;}
 .genlib-classes i {display: flex; align-items: flex-end; height: 2.6rem; border-bottom: 1px solid #8888;}
@@ -67,8 +67,6 @@ def number(i: int) -> str:
 def _heading(chosen: Chosen) -> str:
     """A model's name and what it is, a line each, so that two sheets begin at the same height."""
     what = f"{chosen.model.title}, {count_parameters(chosen.model):,} weights"
-    if chosen.classes:
-        what += f", {len(chosen.classes)} classes"
     name, what = html.escape(chosen.checkpoint), html.escape(what)
     return f'<div class="genlib-model" title="{name}: {what}"><b>{name}</b><br>{what}</div>'
 

@@ -122,7 +122,7 @@ def test_draw_and_complete(completion) -> None:
 
 
 def test_hide_with_the_brush_and_the_box_and_follow_the_link(completion, chromium) -> None:
-    page = completion("?digit=3&n=4&seed=9&mask=nothing")
+    page = completion("?model=pixelcnn-mnist&digit=3&n=4&seed=9&mask=nothing")
     surface = page.get_by_test_id("canvas-surface").first
     page.get_by_test_id("canvas-tool-box").first.click()
     drag(page, surface, (10, 5), (20, 22))
