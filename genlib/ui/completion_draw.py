@@ -145,14 +145,12 @@ def class_chances(chosen: Chosen, coded: Tensor, known: np.ndarray) -> Tensor:
     key = digest(chosen.checkpoint, chosen.version, coded.numpy(), first.numpy())
     found = _classes.get(key)
     if found is None:
-        images = torch.where(first, coded, 0)[None].to(chosen.model.device)
-        told = []
+        labels = torch.arange(chosen.model.classes, device=chosen.model.device)
+        images = torch.where(first, coded, 0).to(labels.device).expand(len(labels), -1, -1, -1)
         with models.computing():
-            for label in range(chosen.model.classes):
-                p = chosen.model.pixel_distribution(images, label=label)[0].cpu().double()  # [C, levels, H, W]
-                values = (coded * (p.shape[1] - 1)).round().long()
-                of_values = p.gather(1, values[:, None]).clamp(min=1e-300).log()[:, 0]  # [C, H, W]
-                told.append(of_values[:, first].sum())
-        found = torch.stack(told).softmax(0)
+            p = chosen.model.pixel_distribution(images, label=labels).cpu().double()  # [K, C, levels, H, W]
+        values = (coded * (p.shape[2] - 1)).round().long()[None, :, None].expand(len(p), -1, -1, -1, -1)
+        of_values = p.gather(2, values).clamp(min=1e-300).log()[:, :, 0]  # [K, C, H, W]
+        found = of_values[:, :, first].sum((1, 2)).softmax(0)
         _classes.put(key, found)
     return found
