@@ -17,7 +17,14 @@ SMALL: dict[str, dict[str, Any]] = {
     "spatial-lstm": {"hidden": 8, "layers": 2, "head": 8, "first_kernel": 3},
     "diagonal-bilstm": {"hidden": 8, "layers": 2, "head": 8, "first_kernel": 3},
     "multiscale": {"small_hidden": 8, "small_blocks": 1, "hidden": 8, "blocks": 1, "head": 8, "up_features": 5},
-    "pixelcnn++": {"filters": 6, "filters_half": 6, "filters_quarter": 6, "blocks": 1, "blocks_quarter": 1, "mixtures": 2},
+    "pixelcnn++": {
+        "filters": 6,
+        "filters_half": 6,
+        "filters_quarter": 6,
+        "blocks": 1,
+        "blocks_quarter": 1,
+        "mixtures": 2,
+    },
     "pixelcnn-autoencoder": {"hidden": 6, "layers": 2, "head": 8, "first_kernel": 3, "latent": 3, "encoder": 6},
 }
 GREY = (1, 8, 8)
