@@ -216,9 +216,12 @@ def test_one_batch_can_be_learned_by_heart() -> None:
     images = torch.zeros(4, 1, 8, 8)
     for image, (row, column) in zip(images, ((1, 2), (3, 6), (5, 1), (6, 4)), strict=True):
         image[:, row] = image[..., column] = 1
-    model = tiny(hidden=32, latent=8, write_size=6, learning_rate=0.004)
+    model = tiny(hidden=32, latent=8, write_size=6, learning_rate=0.01)
     before = model.validation_step(images, torch.zeros(4), model.generator(0))
-    after = train(model, images, 600)
+    for _ in range(12):  # how soon differs from processor to processor
+        after = train(model, images, 100)
+        if after["reconstruction"] < 5.0:
+            break
     assert float(before["loss"]) > 0.9 * 64 * math.log(2)
     assert after["reconstruction"] < 5.0
     assert 0.8 * math.log(4) < after["kl"] < 8.0
