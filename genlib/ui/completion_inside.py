@@ -1,6 +1,5 @@
 """The Completion page's view inside the models: how sure they are at each pixel, and what they expect at a chosen one."""
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,7 +8,6 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from genlib.errors import GenlibError
 from genlib.figures import completion as figures
 from genlib.figures import images
 from genlib.ui import links
@@ -18,6 +16,7 @@ from genlib.ui.completion_draw import Completions, predict, ranks
 from genlib.ui.completion_view import legend, number
 from genlib.ui.components import canvas
 from genlib.ui.components.wire import digest
+from genlib.ui.pick_pixel import read_pixel
 
 
 class _View(NamedTuple):
@@ -160,7 +159,7 @@ def _pick(shown: Sequence[np.ndarray], default: tuple[int, int], places: Sequenc
     if asked is not None and asked != state.get("completion-pixel-link"):
         state["completion-pixel-link"] = asked
         with links.forgiving():
-            state["completion-pixel"] = _read_pixel(asked, height, width)
+            state["completion-pixel"] = read_pixel(asked, height, width)
             state["completion-anchors"] = {
                 i: anchor._replace(picture="") for i, anchor in state.get("completion-anchors", {}).items()
             }
@@ -206,17 +205,6 @@ def _last_clicked(keys: Sequence[str]) -> int:
             seen[key] = sent
             state["completion-clicked"] = i
     return min(state.get("completion-clicked", 0), len(keys) - 1)
-
-
-def _read_pixel(text: str, height: int, width: int) -> tuple[int, int]:
-    """ROW.COLUMN of a link -> (row, column) within the picture."""
-    found = re.fullmatch(r"(\d{1,3})\.(\d{1,3})", text)
-    if not found or int(found[1]) >= height or int(found[2]) >= width:
-        raise GenlibError(
-            f"The pixel {text[:20]!r} in the link is not possible: "
-            f"give ROW.COLUMN within {height} x {width}, e.g. 14.10."
-        )
-    return int(found[1]), int(found[2])
 
 
 # -- words -----------------------------------------------------------------------------------------
