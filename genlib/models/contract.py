@@ -103,6 +103,9 @@ class Model(nn.Module):
     presets: ClassVar[dict[str, Preset]]
     terms: ClassVar[dict[str, str]]
     """Every scalar that ``training_step`` and ``validation_step`` return -> its meaning and unit, for the axes of plots."""
+    distributions: ClassVar[dict[str, str]] = {}
+    """Every tensor that ``distribution_step`` returns -> its meaning and unit, as in ``terms``. Two of one unit and of one
+    value for each image are shown as overlaid histograms, one that is named "... of each latent" as bars."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -188,6 +191,11 @@ class Model(nn.Module):
         """The same named scalars on images that are not trained on, without a step."""
         raise NotImplementedError(f"{type(self).__name__} has no validation step")
 
+    def distribution_step(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """What is to be seen of each image, or of each latent, at a validation: tensors [values], named as in
+        ``distributions``; none by default. The loop asks it on the first validation batch."""
+        return {}
+
     def sample(self, n: int, *, seed: int = 0, label: int | None = None, temperature: float = 1.0) -> Tensor:
         """n images [n, C, H, W] in [0, 1]. A model without classes refuses a ``label`` with a `GenlibError`."""
         raise NotImplementedError(f"{type(self).__name__} does not sample")
@@ -264,6 +272,28 @@ class StepwiseDrawing(Protocol):
         """What the model does at each of its steps: generating n images, or reading the given ones [N, C, H, W]."""
 
 
+@runtime_checkable
+class Adversaries(Protocol):
+    """A generator and a judge of its images, which can be trained one step at a time each."""
+
+    verdict: ClassVar[str]
+
+    def noise(self, n: int, generator: torch.Generator) -> Tensor:
+        """z ~ N(0, I), [n, latent]."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Noise [N, latent] -> images [N, C, H, W] in [0, 1]."""
+
+    def discriminate(self, images: Tensor) -> Tensor:
+        """What the judge says of each image [N, C, H, W] in [0, 1], [N]: ``verdict`` says what the number is."""
+
+    def step_discriminator(self, images: Tensor, optimizers: Optimizers) -> dict[str, Tensor]:
+        """One step of the judge on real images and as many fresh ones; named scalars."""
+
+    def step_generator(self, n: int, optimizers: Optimizers) -> dict[str, Tensor]:
+        """One step of the generator on n fresh images; named scalars."""
+
+
 ABILITIES: dict[str, type] = {
     "exact likelihood": ExactLikelihood,
     "bounded likelihood": BoundedLikelihood,
@@ -271,6 +301,7 @@ ABILITIES: dict[str, type] = {
     "completion": Completion,
     "pixel prediction": PixelPrediction,
     "step-wise drawing": StepwiseDrawing,
+    "adversaries": Adversaries,
 }
 
 

@@ -17,7 +17,7 @@ from genlib.models import Model, abilities, configure, count_parameters, create,
 from genlib.models.contract import ABILITIES
 
 ABILITIES_OF = {
-    "gan": set(),
+    "gan": {"adversaries"},
     "vae": {"bounded likelihood", "latent code"},
     "draw": {"bounded likelihood", "step-wise drawing"},
     "pixelcnn": {"exact likelihood", "completion", "pixel prediction"},
