@@ -96,9 +96,18 @@ class LSTMCell(nn.Module):
         with torch.no_grad():  # gates that start open let the gradient reach the first steps (Jozefowicz et al. 2015)
             self.bias[hidden : 2 * hidden] = 1.0
 
-    def unrolled(self, dtype: torch.dtype | None = None) -> "UnrolledLSTM":
-        """The step function for one pass through a loop."""
-        return UnrolledLSTM(RepeatedLinear(self.weight, self.bias, dtype))
+    def unrolled(self, dtype: torch.dtype | None = None, constant: Tensor | None = None) -> "UnrolledLSTM":
+        """The step function for one pass through a loop.
+
+        ``constant`` [N, K] are the first K inputs, where those are the same at every step: they are multiplied once, and
+        the steps are given the other inputs only.
+        """
+        if constant is None:
+            return UnrolledLSTM(RepeatedLinear(self.weight, self.bias, dtype))
+        k = constant.shape[1]
+        working = dtype or self.weight.dtype
+        gates = (constant.to(working) @ self.weight[:, :k].t().to(working)).to(self.weight.dtype)  # [N, 4 H]
+        return UnrolledLSTM(RepeatedLinear(self.weight[:, k:], self.bias, dtype), gates)
 
 
 class UnrolledLSTM:
@@ -107,11 +116,12 @@ class UnrolledLSTM:
     Several inputs lie side by side.
     """
 
-    def __init__(self, linear: RepeatedLinear) -> None:
-        self.linear = linear
+    def __init__(self, linear: RepeatedLinear, constant: Tensor | None = None) -> None:
+        self.linear, self.constant = linear, constant
 
     def __call__(self, *inputs: Tensor, state: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        return gated_update(self.linear(torch.cat((*inputs, state), 1)), cell)
+        gates = self.linear(torch.cat((*inputs, state), 1))
+        return gated_update(gates if self.constant is None else gates + self.constant, cell)
 
 
 def gated_update(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:

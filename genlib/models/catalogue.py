@@ -10,8 +10,13 @@ from genlib.models.contract import Config, Model
 # name -> "module:class"; a model's module is imported when it is first asked for
 _WHERE: dict[str, str] = {
     "gan": "genlib.models.gan:GAN",
+    "dcgan": "genlib.models.dcgan:DCGAN",
+    "dcgan-bn": "genlib.models.dcgan_bn:DCGANBatchNorm",
+    "wgan-gp": "genlib.models.wgan_gp:WGANGP",
     "vae": "genlib.models.vae:VAE",
+    "vae-mlp": "genlib.models.vae_mlp:VAEMLP",
     "draw": "genlib.models.draw:DRAW",
+    "draw-noattn": "genlib.models.draw_noattn:DRAWNoAttention",
     "pixelcnn": "genlib.models.pixelcnn:PixelCNN",
     "gated-pixelcnn": "genlib.models.gated_pixelcnn:GatedPixelCNN",
     "row-lstm": "genlib.models.row_lstm:RowLSTM",

@@ -9,8 +9,13 @@ from genlib.models import Model, get
 
 SMALL: dict[str, dict[str, Any]] = {
     "gan": {"latent": 4, "generator_width": 4, "discriminator_width": 8, "learning_rate": 1e-2},
+    "dcgan": {"generator_width": 8, "discriminator_width": 16},
+    "dcgan-bn": {"latent": 4, "generator_width": 4, "discriminator_width": 4, "learning_rate": 1e-3},
+    "wgan-gp": {"latent": 4, "generator_width": 4, "discriminator_width": 4, "discriminator_steps": 2, "learning_rate": 1e-3},
     "vae": {"learning_rate": 1e-3},
+    "vae-mlp": {"latent": 3, "hidden": 16, "learning_rate": 1e-3},
     "draw": {"steps": 3, "hidden": 8, "latent": 3, "read_size": 2, "write_size": 3},
+    "draw-noattn": {"steps": 3, "hidden": 8, "latent": 3},
     "pixelcnn": {"hidden": 8, "blocks": 1, "head": 8, "first_kernel": 3},
     "gated-pixelcnn": {"hidden": 8, "layers": 3, "head": 8, "first_kernel": 3},
     "row-lstm": {"hidden": 8, "layers": 2, "head": 8, "first_kernel": 3},

@@ -18,8 +18,13 @@ from genlib.models.contract import ABILITIES
 
 ABILITIES_OF = {
     "gan": {"adversaries"},
+    "dcgan": {"adversaries"},
+    "dcgan-bn": {"adversaries"},
+    "wgan-gp": {"adversaries"},
     "vae": {"bounded likelihood", "latent code"},
+    "vae-mlp": {"bounded likelihood", "latent code"},
     "draw": {"bounded likelihood", "step-wise drawing"},
+    "draw-noattn": {"bounded likelihood", "step-wise drawing"},
     "pixelcnn": {"exact likelihood", "completion", "pixel prediction"},
     "gated-pixelcnn": {"exact likelihood", "completion", "pixel prediction"},
     "row-lstm": {"exact likelihood", "completion", "pixel prediction"},
@@ -32,8 +37,13 @@ ABILITIES_OF = {
 COUNTS = [
     ("gan", "paper", {"generator": 1_489_936, "discriminator": 533_505}),
     ("gan", "tutorial", {"generator": 1_489_936, "discriminator": 533_505}),
+    ("dcgan", "paper", {"generator": 684_129, "discriminator": 102_833}),
+    ("dcgan", "tutorial", {"generator": 684_129, "discriminator": 102_833}),
     ("vae", "paper", {"encoder": 494_244, "decoder": 56_385}),
     ("vae", "tutorial", {"encoder": 494_244, "decoder": 56_385}),
+    # 784 -> 512 -> 512 -> twice the latent, and latent -> 512 -> 512 -> 784, each with its biases
+    ("vae-mlp", "tutorial", {"encoder": 730_240, "decoder": 698_128}),
+    ("vae-mlp", "latent-2", {"encoder": 666_628, "decoder": 666_384}),
     ("pixelcnn", "tutorial", {"network": 532_673}),
 ]
 
@@ -362,7 +372,8 @@ def test_bound_is_the_sum_of_its_parts(name: str) -> None:
 @pytest.mark.parametrize("name", with_ability("bounded likelihood", "exact likelihood"))
 def test_fresh_weights_know_nothing(name: str) -> None:
     """Without training each pixel is about even: the negative log-likelihood is near 784 ln 2 = 543.4 nats."""
-    model = create(name, preset="quick", data="mnist")
+    bernoulli = {"likelihood": "bernoulli"} if "likelihood" in get(name).Config.model_fields else {}
+    model = create(name, preset="quick", data="mnist", **bernoulli)
     images = strokes((1, 28, 28))
     value = model.log_prob(images) if "exact likelihood" in abilities(model) else model.elbo(images)  # type: ignore[operator]
     assert value.shape == (N,)

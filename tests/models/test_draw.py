@@ -1,6 +1,7 @@
 """DRAW: equal to the paper's equations step by step, an honest bound, and a trace that shows what really happened."""
 
 import math
+from typing import TypeVar
 
 import pytest
 import torch
@@ -11,15 +12,26 @@ from torch import Tensor
 from genlib.layers import attention
 from genlib.models import configure, count_parameters, create
 from genlib.models.draw import DRAW
+from genlib.models.draw_core import DrawModel
+from genlib.models.draw_noattn import DRAWNoAttention
 from genlib.models.gaussian import log_normal, log_standard_normal, standard_kl
 
+M = TypeVar("M", bound=DrawModel)
 SHAPES = [(1, 8, 8), (1, 6, 9), (3, 7, 5)]
 
 
 def tiny(shape: tuple[int, int, int] = (1, 8, 8), seed: int = 0, noise: float = 0.0, **values: object) -> DRAW:
     """A small model; ``noise`` is added to all parameters, so that nothing is at its start value of zero."""
-    sizes = {"steps": 4, "hidden": 10, "latent": 3, "read_size": 2, "write_size": 3}
-    model = DRAW.from_config(DRAW.configure(None, shape, **{**sizes, **values}), seed)
+    return noisy(DRAW, {"read_size": 2, "write_size": 3, **values}, shape, seed, noise)
+
+
+def tiny_plain(shape: tuple[int, int, int] = (1, 8, 8), seed: int = 0, **values: object) -> DRAWNoAttention:
+    """The same without attention."""
+    return noisy(DRAWNoAttention, values, shape, seed, 0.3)
+
+
+def noisy(kind: type[M], values: dict[str, object], shape: tuple[int, int, int], seed: int, noise: float) -> M:
+    model = kind.from_config(kind.configure(None, shape, **{"steps": 4, "hidden": 10, "latent": 3, **values}), seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -38,7 +50,7 @@ def bits(shape: tuple[int, int, int] = (1, 8, 8), n: int = 4, seed: int = 0) -> 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_bound_and_gradients_are_the_papers(shape: tuple[int, int, int], with_attention: bool) -> None:
     """The fast implementation and the plain loop over the equations, in float64 under the same noise."""
-    model = tiny(shape, noise=0.3, attention=with_attention, read_size=3, write_size=4).double()
+    model = (tiny(shape, noise=0.3, read_size=3, write_size=4) if with_attention else tiny_plain(shape)).double()
     images = bits(shape, 5).double()
     parameters = dict(model.named_parameters())
 
@@ -233,7 +245,7 @@ def test_one_batch_can_be_learned_by_heart() -> None:
 @pytest.mark.parametrize("with_attention", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_generating_trace_ends_in_the_sample(shape: tuple[int, int, int], with_attention: bool) -> None:
-    model = tiny(shape, noise=0.3, attention=with_attention)
+    model = tiny(shape, noise=0.3) if with_attention else tiny_plain(shape)
     for temperature in (1.0, 0.5):
         trace = model.trace(n=3, seed=4, temperature=temperature)
         assert trace.canvases.shape == (3, 4, *shape)
@@ -245,7 +257,7 @@ def test_generating_trace_ends_in_the_sample(shape: tuple[int, int, int], with_a
 @pytest.mark.parametrize("with_attention", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_reading_trace_is_what_the_bound_did(shape: tuple[int, int, int], with_attention: bool) -> None:
-    model = tiny(shape, noise=0.3, attention=with_attention)
+    model = tiny(shape, noise=0.3) if with_attention else tiny_plain(shape)
     images = bits(shape)
     trace, bound = model.trace(images, seed=4), model.bound(images, seed=4)
     assert trace.kl is not None
@@ -278,7 +290,7 @@ def test_trace_shows_the_boxes_that_were_used(shape: tuple[int, int, int]) -> No
 
 
 def test_without_attention_there_are_no_boxes() -> None:
-    model = tiny(noise=0.3, attention=False)
+    model = tiny_plain()
     trace = model.trace(bits())
     assert trace.read is trace.write is trace.glimpses is trace.error_glimpses is None
     logits = model.initial_canvas + trace.patches.cumsum(1)
@@ -290,7 +302,7 @@ def test_large_batches_go_through_in_parts(monkeypatch: pytest.MonkeyPatch) -> N
     """Bounded memory changes nothing that is seen."""
     model = tiny(noise=0.3)
     whole = model.sample(7, seed=2)
-    monkeypatch.setattr("genlib.models.draw.IMAGES_AT_ONCE", 3)
+    monkeypatch.setattr("genlib.models.draw_core.IMAGES_AT_ONCE", 3)
     torch.testing.assert_close(model.sample(7, seed=2), whole)
     assert torch.equal(model.trace(n=7, seed=2).canvases[:, -1].round(decimals=4), whole.round(decimals=4))
     assert model.bound(bits(n=7)).kl.shape == (7,)

@@ -17,7 +17,8 @@ from genlib.models.gaussian import (
     reparameterise,
     standard_kl,
 )
-from genlib.models.vae import VAE, bernoulli_nll
+from genlib.models.vae import VAE
+from genlib.models.variational import bernoulli_nll
 
 
 def tiny(shape: tuple[int, int, int] = (1, 8, 8), **values: object) -> VAE:
@@ -126,7 +127,7 @@ def test_iwae_does_not_depend_on_its_chunks(monkeypatch: pytest.MonkeyPatch) -> 
     """Few or many decodes at a time: the same estimate, up to the draws."""
     model, images = lively(), all_images(3, 2)[5:25]
     whole = float(model.iwae(images, 3000).mean())
-    monkeypatch.setattr("genlib.models.vae.DECODED_AT_ONCE", 70)
+    monkeypatch.setattr("genlib.models.variational.DECODED_AT_ONCE", 70)
     assert float(model.iwae(images, 3000).mean()) == pytest.approx(whole, abs=0.03)
 
 
