@@ -163,6 +163,11 @@ class Model(nn.Module):
         """A random stream on the model's device (for the meta device, which has none, on the CPU)."""
         return torch.Generator("cpu" if self.device.type == "meta" else self.device).manual_seed(seed)
 
+    @property
+    def no_likelihood(self) -> str | None:
+        """Why the nats of a model that has a likelihood, or a bound of one, compare with no other model's; None: they do."""
+        return None
+
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Inside, the model is in evaluation mode: running statistics are used, not updated. Then as it was before."""

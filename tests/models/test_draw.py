@@ -9,8 +9,9 @@ from draw_reference import draw
 from plain_optimizers import train
 from torch import Tensor
 
+from genlib.errors import GenlibError
 from genlib.layers import attention
-from genlib.models import configure, count_parameters, create
+from genlib.models import configure, count_parameters, create, get
 from genlib.models.draw import DRAW
 from genlib.models.draw_core import DrawModel
 from genlib.models.draw_noattn import DRAWNoAttention
@@ -108,6 +109,41 @@ def test_parameter_count_by_hand(preset: str) -> None:
     assert count_parameters(model) == encoder + decoder + posterior + boxes + patch + starts == 960_763
 
 
+def test_parameter_count_without_attention_by_hand() -> None:
+    """As above, but all pixels of image and error are read, and all pixels are written."""
+    encoder = 4 * 256 * (2 * 784 + 256 + 256 + 1)
+    decoder = 4 * 256 * (100 + 256 + 1)
+    posterior, patch, starts = 2 * 100 * (256 + 1), 784 * (256 + 1), 256 + 256 + 784
+    with torch.device("meta"):
+        model = get("draw-noattn")(configure("draw-noattn", "paper", "mnist"))
+    assert count_parameters(model) == encoder + decoder + posterior + patch + starts == 2_750_696
+
+
+@pytest.mark.parametrize(
+    ("preset", "data", "hidden", "latent", "steps", "side"),
+    [("cifar10", "cifar10", 400, 200, 64, 5), ("svhn", "svhn", 800, 100, 32, 12)],
+)
+def test_colour_presets_are_the_papers_rows(
+    preset: str, data: str, hidden: int, latent: int, steps: int, side: int
+) -> None:
+    with torch.device("meta"):
+        model = get("draw")(configure("draw", preset, data))
+    assert model.config.steps == steps
+    encoder = 4 * hidden * (2 * 3 * side**2 + 2 * hidden + 1)
+    decoder = 4 * hidden * (latent + hidden + 1)
+    heads = (2 * latent + 2 * 5 + 3 * side**2) * (hidden + 1)
+    assert count_parameters(model) == encoder + decoder + heads + 2 * hidden + 3 * 32 * 32
+    assert "colour" in str(model.no_likelihood)
+
+
+def test_config_of_an_older_checkpoint_tells_which_model_it_is() -> None:
+    """Before `draw-noattn` had a name, attention was a switch."""
+    values = configure("draw", "quick").model_dump()
+    assert DRAW.validate_config({**values, "attention": True}) == configure("draw", "quick")
+    with pytest.raises(GenlibError, match="choose the model draw-noattn"):
+        DRAW.validate_config({**values, "attention": False})
+
+
 # The bound
 
 
@@ -125,6 +161,16 @@ def test_kl_in_closed_form_is_its_expectation() -> None:
     closed = float(model.bound(images).kl)
     assert closed > 0.1
     assert abs(float(sampled.mean()) - closed) < 5 * float(sampled.std()) / math.sqrt(len(sampled))
+
+
+@pytest.mark.parametrize("with_attention", [True, False])
+def test_kl_of_each_latent_adds_up(with_attention: bool) -> None:
+    model = tiny(noise=0.3) if with_attention else tiny_plain()
+    found = model.distribution_step(bits(n=40), torch.zeros(40), model.generator(2))
+    assert found.keys() == model.distributions.keys()
+    assert found["kl_per_latent"].shape == (3,)
+    terms = model.validation_step(bits(n=40), torch.zeros(40), model.generator(2))
+    torch.testing.assert_close(found["kl_per_latent"].sum(), terms["kl"])
 
 
 def test_posterior_equal_to_the_prior_costs_nothing() -> None:
