@@ -33,7 +33,7 @@ from genlib.training import checkpoint, devices, files, state
 from genlib.training.run import Run, RunConfig, Status
 from genlib.training.sheets import sheet_png
 from genlib.training.steps import StepOptimizers, average, learning_rate_factor, step_seed
-from genlib.training.validation import validate
+from genlib.training.validation import distributions, validate
 
 SAVE_EVERY = 30.0  # seconds between saved states
 BEAT_EVERY = 1.0  # seconds between heartbeats
@@ -224,11 +224,15 @@ class Loop:
         model.eval()
         with torch.inference_mode():
             terms = validate(model, self.dataset, self.config.batch_size, autocast=self.fabric.autocast)
+            if self.run is not None:
+                seen = distributions(model, self.dataset, autocast=self.fabric.autocast)
         self._check_terms(terms)
         self._write("validation", terms)
         watched = terms[next(iter(terms))]
         self._best, self._waited = (watched, 0) if watched < self._best else (self._best, self._waited + 1)
         if self.run is not None:
+            if seen:
+                self.run.write_distributions(self.step, seen)
             self._sheet(model, self.step)
 
     def _sheet(self, model: Model, step: int) -> None:

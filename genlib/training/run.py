@@ -3,6 +3,7 @@
     config.json              what was asked for: model, config, data, seed, options
     metrics.jsonl            a line for each logged step
     samples/STEP.png         sheets of samples from the same fixed noise
+    distributions/STEP.json  what was seen of single images or latents, for models that have `distributions`
     checkpoint.safetensors   the weights to use (averaged, where the config says so)
     state.safetensors        everything a resume needs: weights, averages, optimizers, random state
     status.json              state, progress, heartbeat, error
@@ -275,14 +276,27 @@ class Run:
             raise files.unwritable(path, error) from None
 
     def rewind(self, step: int) -> None:
-        """Drop metrics and samples past ``step``, which a resumed run writes again, and what a kill left unfinished."""
+        """Drop metrics, samples and distributions past ``step``, which a resumed run writes again, and what a kill left unfinished."""
         files.sweep(self.path)
         files.sweep(self.path / "samples")
+        files.sweep(self.path / "distributions")
         rows = [row for row in self.metrics() if row["step"] <= step]
         files.write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-        for at, path in self.samples():
+        for at, path in [*self.samples(), *self.distributions()]:
             if at > step:
                 path.unlink(missing_ok=True)
+
+    def write_distributions(self, step: int, values: dict[str, list[float]]) -> None:
+        folder = self.path / "distributions"
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise files.unwritable(folder, error) from None
+        files.write_bytes(folder / f"{step:07d}.json", json.dumps(values).encode())
+
+    def distributions(self) -> list[tuple[int, Path]]:
+        """(step, file) of all that was seen of single images or latents, oldest first."""
+        return sorted((int(path.stem), path) for path in (self.path / "distributions").glob("[0-9]*.json"))
 
     def samples(self) -> list[tuple[int, Path]]:
         """(step, sheet) of every saved sample sheet, oldest first."""

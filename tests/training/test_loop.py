@@ -207,6 +207,47 @@ def test_metrics_validation_and_sheets(toy: Toys, toy_options: Options, dataset:
     assert (status.state, status.step, status.total_steps, status.epoch) == ("finished", 12, 12, 1.2)
 
 
+def test_distributions_are_kept_with_each_validation_small_and_finite(
+    toy: Toys, toy_options: Options, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[int] = []
+
+    def look(self: Any, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> dict[str, Any]:
+        assert not self.training
+        seen.append(len(images))
+        return {
+            "mean": images.mean((1, 2, 3)),
+            "odd": torch.tensor([math.nan, 1 / 3, math.inf]),
+            "long": torch.ones(9999),
+        }
+
+    model = toy()
+    monkeypatch.setattr(type(model), "distributions", {"mean": "", "odd": "", "long": ""})
+    monkeypatch.setattr(type(model), "distribution_step", look)
+    run = Run.create("seen", toy_options(steps=12))
+    assert Loop(model, dataset, toy_options(steps=12), run).fit().state == "finished"
+    validated = [row["step"] for row in run.metrics() if row["split"] == "validation"]
+    found = run.distributions()
+    assert [step for step, _ in found] == validated
+    values = files.read_json(found[-1][1])
+    count = min(256, dataset.size("validation"))
+    assert seen == [count] * len(found)
+    wanted = dataset.batch("validation", slice(0, count)).mean((1, 2, 3))
+    assert values["mean"] == pytest.approx(wanted.tolist(), rel=1e-4)
+    assert values["odd"] == [0.33333]
+    assert len(values["long"]) == 512
+    (run.path / "distributions" / "0000999.json").write_text("half")
+    run.rewind(12)
+    assert run.distributions() == found
+
+
+def test_a_model_without_distributions_writes_none(toy: Toys, toy_options: Options, dataset: Dataset):
+    run = Run.create("unseen", toy_options(steps=5))
+    Loop(toy(), dataset, toy_options(steps=5), run).fit()
+    assert run.distributions() == []
+    assert not (run.path / "distributions").exists()
+
+
 def test_logged_terms_are_means_over_the_steps_since_the_last_line(
     toy: Toys, toy_options: Options, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ):

@@ -74,15 +74,15 @@ def rows(run: Run) -> list[list[tuple[str, Any]]]:
 
 
 def assert_same_end(run: Run, other: Run) -> None:
-    """Weights, averages, optimizer state, metrics (but for the clock) and sample sheets agree bit for bit."""
+    """Weights, averages, optimizer state, metrics (but for the clock), sample sheets and distributions agree bit for bit."""
     for kind in ("checkpoint", "state_file"):
         one, two = load_file(getattr(run, kind)), load_file(getattr(other, kind))
         assert set(one) == set(two)
         assert not [name for name in one if not torch.equal(one[name], two[name])]
     assert rows(run) == rows(other)
-    sheets, others = run.samples(), other.samples()
-    assert [step for step, _ in sheets] == [step for step, _ in others]
-    assert all(one.read_bytes() == two.read_bytes() for (_, one), (_, two) in zip(sheets, others, strict=True))
+    for sheets, others in ((run.samples(), other.samples()), (run.distributions(), other.distributions())):
+        assert [step for step, _ in sheets] == [step for step, _ in others]
+        assert all(one.read_bytes() == two.read_bytes() for (_, one), (_, two) in zip(sheets, others, strict=True))
 
 
 @pytest.mark.parametrize(("model", "moment"), [(name, MOMENTS[i % 4]) for i, name in enumerate(names())])
