@@ -63,37 +63,57 @@ ACTIONS = (
     Action("compare", "seed={n}", "button", "New seed"),
 )
 
+# Before anything else on the page: which canvases were painted since the last look. Summing up the pixels of those alone keeps the clock
+# from costing what it measures; asking all of them in every frame took a quarter of the browser's time.
+MARK = """
+(() => {
+  window.painted = new Set();
+  const contexts = CanvasRenderingContext2D.prototype;
+  for (const name of ['drawImage', 'putImageData', 'fillRect', 'clearRect', 'stroke', 'fill']) {
+    const draw = contexts[name];
+    contexts[name] = function (...values) {
+      if (this.canvas.isConnected) window.painted.add(this.canvas);
+      return draw.apply(this, values);
+    };
+  }
+})();
+"""
+
 # Pictures are told apart by their address or by a sum over their pixels; one that was on the page before is no answer.
 WATCH = """() => {
   const app = document.querySelector('[data-testid="stApp"]');
-  const roots = () => [document, ...[...document.querySelectorAll('*')].map(e => e.shadowRoot).filter(Boolean)];
   const sum = canvas => {
-    if (!canvas.width || !canvas.height) return 0;
+    if (!canvas.isConnected || !canvas.width || !canvas.height || !canvas.checkVisibility()) return 0;
     const data = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer);
     let total = 7;
     for (let i = 0; i < data.length; i += 3) total = (total * 31 + data[i]) | 0;
     return total;
   };
-  const pictures = () => roots().flatMap(root => [
-    ...[...root.querySelectorAll('[data-testid="stMain"] img')].filter(i => i.complete && i.naturalWidth).map(i => i.src),
-    ...[...root.querySelectorAll('canvas')].filter(c => c.checkVisibility()).map(sum),
-  ]);
-  const known = new Set(pictures());
+  const images = document.getElementsByTagName('img'); // live: the list costs nothing while nothing changes
+  const roots = [document, ...[...document.querySelectorAll('*')].map(e => e.shadowRoot).filter(Boolean)];
+  const known = new Set(roots.flatMap(root => [...root.querySelectorAll('canvas')].map(sum)));
+  painted.clear();
+  const fresh = () => {
+    let found = false;
+    const note = picture => { if (picture && !known.has(picture)) { known.add(picture); found = true; } };
+    for (const image of images) if (image.complete && image.naturalWidth) note(image.src);
+    for (const canvas of painted) note(sum(canvas));
+    painted.clear();
+    return found;
+  };
   let watching = null;
   const look = now => {
     if (!watching) return;
     const w = watching;
     // What a frame's callback finds changed has been painted at the latest in that frame; it is on the screen in the next one.
     if (w.pending) { w.last = now - w.start; w.first ??= w.last; w.pending = false; }
-    let fresh = false;
-    for (const picture of pictures()) if (!known.has(picture)) { known.add(picture); fresh = true; }
-    w.pending = fresh;
+    w.pending = fresh();
     requestAnimationFrame(look);
   };
+  window.arm = () => { fresh(); window.armed = true; };
   const begin = event => {
     if (!window.armed) return;
     window.armed = false;
-    pictures().forEach(picture => known.add(picture));
     watching = window.answer = { start: event.timeStamp, first: null, last: null, ended: null };
     requestAnimationFrame(look);
   };
@@ -142,6 +162,7 @@ def answers(browser: Any, url: str, action: Action, start: int, repeats: int) ->
     """``first`` and ``all`` of each repeat, milliseconds."""
     page = browser.new_page(viewport={"width": 1280, "height": 720})
     page.set_default_timeout(60_000)
+    page.add_init_script(MARK)
     page.goto(f"{url}/{action.page}?{action.start.format(n=start)}")
     control = page.get_by_role(action.role, name=action.name)
     control.wait_for()
@@ -151,7 +172,7 @@ def answers(browser: Any, url: str, action: Action, start: int, repeats: int) ->
     page.evaluate(WATCH)
     found = []
     for _ in range(repeats + WARM_UP):
-        page.evaluate("window.armed = true")
+        page.evaluate("arm()")
         if action.role == "slider":
             control.press("ArrowRight")
         else:
