@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import typer
 
 import genlib
-from genlib.cli import listing, runs, serving, using
+from genlib.cli import judging, listing, runs, scoring, serving, using
 from genlib.cli.frame import Guarded
 
 app = typer.Typer(
@@ -44,8 +44,10 @@ app.command()(runs.stop)
 app.command("runs")(runs.runs)
 app.command()(using.sample)
 app.command()(using.complete)
-app.command()(using.evaluate)
+app.command()(scoring.evaluate)
+app.command()(scoring.compare)
 app.command()(using.bench)
+app.add_typer(judging.judge, name="judge")
 app.command()(runs.publish)
 
 

@@ -295,21 +295,35 @@ def publish(
     name: Annotated[str, typer.Argument(help="MODEL-DATA, or MODEL-DATA-VARIANT.")],
     notes: Annotated[str, typer.Option(help="A sentence for the card.")] = "",
     replace_: Annotated[bool, typer.Option("--replace", help="Replace a shipped checkpoint of that name.")] = False,
+    samples: Annotated[
+        int, typer.Option(min=20, max=100_000, help="Pictures to draw for the measures of its samples.")
+    ] = 10_000,
+    no_samples: Annotated[bool, typer.Option("--no-samples", help="Leave those measures out.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Ship a run's checkpoint: score it on the test set, write NAME.safetensors and its card NAME.json."""
+    """Ship a run's checkpoint: score it and its samples on the test set, write NAME.safetensors and its card NAME.json."""
     from genlib.data import load as load_data
-    from genlib.evaluation import evaluate
+    from genlib.evaluation import evaluate, find_judge, quality
     from genlib.training.checkpoint import read_card
     from genlib.training.publish import publish as ship
     from genlib.training.run import Run
 
     folder = Run.open(run)
+    judged = not no_samples
+    if judged:
+        try:
+            find_judge(load_data(folder.config.data))
+        except GenlibError as error:
+            judged = False
+            typer.echo(f"The card gets no measures of samples. {error}", err=True)
     with bar(f"scoring {run}") as progress:
         path = ship(
             folder,
             name,
             lambda model, data: evaluate(model, load_data(data), progress=progress).as_json(),
+            quality=(lambda model, data: quality(model, load_data(data), samples=samples, progress=progress).as_json())
+            if judged
+            else None,
             notes=notes,
             replace=replace_,
         )

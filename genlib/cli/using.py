@@ -1,4 +1,4 @@
-"""``genlib sample``, ``complete``, ``evaluate``, ``bench``: what a trained model does, and how well."""
+"""``genlib sample``, ``complete``, ``bench``: what a trained model does, and how fast."""
 
 import re
 from pathlib import Path
@@ -138,42 +138,6 @@ def _write_sheet(out: Path, images: "Tensor", scale: int, columns: int | None = 
     typer.echo(out)
 
 
-def evaluate(
-    checkpoint: Checkpoint,
-    images: Annotated[int | None, typer.Option(min=1, help="Only the first N images of the split.")] = None,
-    k: Annotated[int, typer.Option("-k", "--k", min=1, max=5000, help="Draws of the importance-weighted bound.")] = 50,
-    iwae_images: Annotated[
-        int, typer.Option(min=0, help="Images on which that bound's gap to the ELBO is measured; 0 leaves it out.")
-    ] = 1000,
-    seed: Seed = 0,
-    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
-    device: Device = "auto",
-    as_json: Json = False,
-) -> None:
-    """Measure a model's likelihood on images it has not seen, in nats per image (positive; lower is better).
-
-    Exact (nll_nats) where the model has it; else elbo_nats, the negative evidence lower bound, and iwae_nats, the
-    tighter bound. Adversarial models have no likelihood.
-    """
-    from genlib.data import load as load_data
-    from genlib.data.datasets import SPLITS
-    from genlib.evaluation import report
-
-    if split not in SPLITS:
-        raise GenlibError(f"There is no split {split!r}; choose one of {', '.join(SPLITS)}.")
-    model = load(checkpoint, device)
-    dataset = load_data(trained_on(checkpoint))
-    with bar(f"evaluating {checkpoint}") as progress:
-        found = report(
-            model, dataset, split=split, images=images, k=k, iwae_images=iwae_images, seed=seed, progress=progress
-        )
-    found = {"checkpoint": checkpoint, **found}
-    if as_json:
-        emit(found)
-    else:
-        table(("figure", "value"), ((name, _short(value)) for name, value in found.items()))
-
-
 def bench(
     checkpoints: Annotated[list[str], typer.Argument(metavar="CHECKPOINT...", help="Shipped names, runs or paths.")],
     n: Annotated[int, typer.Option("-n", "--number", min=1, max=10_000, help="Images drawn at once.")] = 16,
@@ -212,9 +176,3 @@ def bench(
             for one in results
         ),
     )
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {item:,}" for name, item in value.items())
-    return ", ".join(value) if isinstance(value, list) else "-" if value is None else str(value)

@@ -10,7 +10,7 @@ better:
   the NLL whatever the model was trained with (beta = 1, one draw of the code per image); and ``iwae``, the tighter
   bound with k draws (Burda et al. 2016, eq. 8).
 * no likelihood (GANs): none, with the reason. A density fitted around samples (Parzen) says little about a model, so we
-  give no such number.
+  give no such number. Nor do we of a model whose nats are on a scale of their own (`Model.no_likelihood`).
 
 The IWAE bound needs k passes per image, so it is computed on ``iwae_images`` images spread evenly over the split, and
 what is averaged on them is the *gap* to the ELBO of the same images: ``iwae`` = ELBO of all images - mean gap. The
@@ -19,7 +19,7 @@ chapter 12), and with every image taken the result is the plain average.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -65,7 +65,10 @@ class Scores:
     iwae_nats: float | None = None
     iwae_standard_error: float | None = None
     k: int | None = None
+    """Draws of that bound: the largest k that was asked for."""
     iwae_images: int | None = None
+    iwae_by_k: dict[str, float] | None = None
+    """The bound for each k, where several were asked for."""
     bits_per_dim: float | None = None
     """nll or elbo / (ln 2 x sub-pixels)."""
     nats_per_pixel: float | None = None
@@ -84,10 +87,10 @@ class Scores:
 
 
 def evaluate(
-    model: Model, dataset: Dataset, *, split: str = "test", images: int | None = None, k: int = K,
+    model: Model, dataset: Dataset, *, split: str = "test", images: int | None = None, k: int | Sequence[int] = K,
     iwae_images: int = IWAE_IMAGES, seed: int = 0, progress: Progress | None = None,
 ) -> Scores:  # fmt: skip
-    """Score ``model`` on the first ``images`` of a split (None: all of it), in 32-bit arithmetic.
+    """Score ``model`` on the first ``images`` of a split (None: all of it), in 32-bit arithmetic. ``k``: one or several.
 
     ``seed`` drives the draws of the code; the binary form of the images is drawn with the fixed seed of
     `Dataset.binary`. The same call gives the same figures. Raises `GenlibError` for data of another shape and for an
@@ -107,8 +110,8 @@ def evaluate(
     kind: Literal["exact", "bound"] | None = (
         "exact" if "exact likelihood" in can else "bound" if "bounded likelihood" in can else None
     )
-    if kind is None:
-        return Scores(split, None, n, None, reason=NO_LIKELIHOOD)
+    if kind is None or model.no_likelihood:
+        return Scores(split, None, n, None, reason=model.no_likelihood or NO_LIKELIHOOD)
     progress = progress or (lambda done, total: None)
     draws = _Draws(model, seed)
     x = dataset.binary(split, form, n) if form else dataset.batch(split, slice(n))
@@ -116,7 +119,8 @@ def evaluate(
     with torch.inference_mode(), model.evaluating():
         if kind == "exact":
             return _exact(model, x, scores, "pixel prediction" in can, progress)
-        return _bounded(model, x, scores, k, min(iwae_images, n), draws, progress)
+        ks = sorted({k} if isinstance(k, int) else set(k))
+        return _bounded(model, x, scores, ks, min(iwae_images, n), draws, progress)
 
 
 def form_of(config: Config) -> str | None:
@@ -172,29 +176,39 @@ def _exact(model: Any, x: Tensor, scores: Scores, predicts: bool, progress: Prog
     return Scores(**values)
 
 
-def _bounded(model: Any, x: Tensor, scores: Scores, k: int, m: int, draws: _Draws, progress: Progress) -> Scores:
+def _bounded(
+    model: Any, x: Tensor, scores: Scores, ks: list[int], m: int, draws: _Draws, progress: Progress
+) -> Scores:  # fmt: skip
     n = len(x)
-    total = n + m * k
+    total = n + m * sum(ks)
     bounds = []
     for start, batch in _batches(x, BATCH, model.device):
         bounds.append(torch.stack(draws.bound(batch, start)).double().cpu())
         progress(start + len(batch), total)
     parts = torch.cat(bounds, 1)  # [2, N]: reconstruction and KL
     elbo = parts.sum(0)  # [N]
-    chosen = torch.arange(m) * n // m if m else torch.arange(0)
-    iwae = []
-    for start, batch in _batches(x[chosen], max(1, min(BATCH, IWAE_PASSES // k)), model.device):
-        iwae.append(-draws.iwae(batch, k, start).double().cpu())
-        progress(n + (start + len(batch)) * k, total)
     mean, error = _mean(elbo)
     values: dict[str, Any] = {**vars(scores), "elbo_nats": mean, "standard_error": error}
     values |= {"reconstruction_nats": float(parts[0].mean()), "kl_nats": float(parts[1].mean())}
     values["bits_per_dim"] = mean / (math.log(2) * x[0].numel())
-    if m:
+    if not m:
+        return Scores(**values)
+    chosen = torch.arange(m) * n // m
+    done = n
+    by_k: dict[int, float] = {}
+    for k in ks:  # ascending: the last is the tightest
+        iwae = []
+        for start, batch in _batches(x[chosen], max(1, min(BATCH, IWAE_PASSES // k)), model.device):
+            iwae.append(-draws.iwae(batch, k, start).double().cpu())
+            done += len(batch) * k
+            progress(done, total)
         tight = torch.cat(iwae)  # [m]
         gap, gap_error = _mean(elbo[chosen] - tight)
         error = math.hypot(gap_error * math.sqrt(1 - m / n), _mean(tight)[1] * math.sqrt(m / n))
-        values |= {"iwae_nats": mean - gap, "iwae_standard_error": error, "k": k, "iwae_images": m}
+        by_k[k] = mean - gap
+    values |= {"iwae_nats": by_k[ks[-1]], "iwae_standard_error": error, "k": ks[-1], "iwae_images": m}
+    if len(ks) > 1:
+        values["iwae_by_k"] = {str(k): round(nats, 4) for k, nats in by_k.items()}
     return Scores(**values)
 
 

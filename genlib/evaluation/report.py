@@ -1,6 +1,7 @@
 """One report for all families: what the model is, what it was judged on, and its scores."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from genlib.data import Dataset
@@ -10,7 +11,7 @@ from genlib.models.contract import Config, Model, count_parameters
 
 
 def report(
-    model: Model, dataset: Dataset, *, split: str = "test", images: int | None = None, k: int = K,
+    model: Model, dataset: Dataset, *, split: str = "test", images: int | None = None, k: int | Sequence[int] = K,
     iwae_images: int = IWAE_IMAGES, seed: int = 0, progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Facts, scores (see `Scores`), parameters and the seconds it took, ready for JSON."""

@@ -24,9 +24,11 @@ Measure = Callable[[Model, str], dict[str, Any]]
 """(model, data set's name) -> its scores, which must not depend on anything else."""
 
 
-def publish(run: Run, name: str, measure: Measure, *, notes: str = "", replace: bool = False) -> Path:
+def publish(
+    run: Run, name: str, measure: Measure, *, quality: Measure | None = None, notes: str = "", replace: bool = False
+) -> Path:  # fmt: skip
     """Score the run's checkpoint and ship it as ``name``: NAME.safetensors, NAME.json and a sheet of samples, NAME.png, in the
-    shipped folder.
+    shipped folder. ``quality`` measures its samples, where that can be done.
 
     All appear together, or none; the run may go on training meanwhile. Raises `GenlibError` for a run
     without a checkpoint, a name that does not begin with MODEL-DATA, and, without ``replace``, a name that is taken.
@@ -37,12 +39,14 @@ def publish(run: Run, name: str, measure: Measure, *, notes: str = "", replace: 
     weights, card = _targets(name, header, replace)
     model = checkpoint.load_file(run.checkpoint, device="cpu")
     scores = measure(model, header.origin.data)
+    samples = quality(model, header.origin.data) if quality else None
     try:
         weights.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=weights.parent, prefix=".publish-") as folder:
             new = Path(folder) / weights.name, Path(folder) / card.name
             checkpoint.save(new[0], model, model.state_dict(), header.origin)
-            files.write_json(new[1], describe(name, model, header, scores, new[0], notes))
+            described = describe(name, model, header, scores, new[0], notes)
+            files.write_json(new[1], described | ({"quality": samples} if samples else {}))
             sheet = Path(folder) / f"{name}.png"
             files.write_bytes(sheet, sheet_png(model.sample(SAMPLES, seed=1), COLUMNS, scale=4))
             sheet.replace(weights.with_suffix(".png"))
@@ -73,6 +77,28 @@ def _targets(name: str, header: Header, replace: bool) -> tuple[Path, Path]:
     return weights, card
 
 
+def keep(name: str, **measured: dict[str, Any]) -> Path:
+    """Put measured ``scores`` or ``quality`` (or other named figures) onto a shipped checkpoint's card, in the place of those
+    it has.
+
+    Raises `GenlibError` for a checkpoint that has no card, and for one whose weights are not those of the card.
+    """
+    if name not in checkpoint.shipped():
+        raise GenlibError(
+            f"{name!r} has no card to keep figures on: only a shipped checkpoint has one; publish it first."
+        )
+    path = checkpoint.card_path(name)
+    card = files.read_json(path)
+    if card.get("sha256") != _digest(shipped_folder() / f"{name}.safetensors"):
+        raise GenlibError(f"The card {path} is not that of the weights beside it: publish {name} again.")
+    files.write_json(path, card | measured)
+    return path
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def describe(
     name: str, model: Model, header: Header, scores: dict[str, Any], weights: Path, notes: str = ""
 ) -> dict[str, Any]:
@@ -98,6 +124,6 @@ def describe(
         "scores": scores,
         "score_command": f"genlib evaluate {name}",
         "bytes": weights.stat().st_size,
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "sha256": _digest(weights),
         "notes": notes,
     }
