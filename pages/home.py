@@ -9,13 +9,14 @@ frame.header(
     "Every classic family, on the same data, live.",
 )
 seed = home.seed_control()
-places = home.kept_walls()  # on screen before PyTorch is loaded
+names = home.names_of(home.choose_data())
+places = home.kept_walls(names, seed)  # on screen before PyTorch is loaded
 home.fresh_walls(places, seed)
 home.doors()
 frame.lesson(
     notice=home.NOTICE,
     attempt=home.ATTEMPT,
     maths=home.MATHS,
-    code=home.code(seed),
+    code=home.code(names, seed),
 )
 st.caption("Everything on these pages is computed here and now, on this machine; nothing needs the network.")

@@ -1,6 +1,5 @@
 """The Compare page's parts: walls with one seed, the table of scores, drawing times measured here and now."""
 
-import time
 from typing import Any
 
 import pandas as pd
@@ -14,9 +13,10 @@ from genlib.figures import compare as figures
 from genlib.figures.images import png, sheet, to_pixels
 from genlib.training import checkpoint
 from genlib.ui import links, models
+from genlib.ui import walls as walls_of
 
-WALL = 16  # pictures of each model
-MOST = 14  # checkpoints at once
+WALL = walls_of.Layout(n=16, columns=4, scale=3, gap=3)
+MOST = 24  # checkpoints at once
 AT_ONCE = 6  # walls that fit beside each other
 TIMED = 16  # images a drawing time is measured on
 
@@ -69,39 +69,28 @@ def walls(names: list[str], seed: int) -> None:
     places = [column for start in range(0, len(names) + 1, across) for column in st.columns(across, gap="medium")]
     with places[0]:
         st.markdown("**Real**")
-        st.image(_real(data, seed), output_format="PNG", width="stretch", alt=f"{WALL} real images of {data}")
+        st.image(_real(data, seed), output_format="PNG", width="stretch", alt=f"{WALL.n} real images of {data}")
         st.caption(f"{datasets.describe(data).title}, test set")
     # The quick ones first; what stands in the others' columns stays until theirs are ready.
-    for name, place in sorted(zip(names, places[1:], strict=False), key=lambda pair: _took.get(pair[0], 0.0)):
-        picture, title, family, _took[name] = _wall(name, version(name), seed)
-        with place:
+    place_of = dict(zip(names, places[1:], strict=False))
+    for name in walls_of.quickest_first(names):
+        wall = walls_of.draw(name, seed, WALL)
+        with place_of[name]:
             st.markdown(f"**{name}**")
-            st.image(picture, output_format="PNG", width="stretch", alt=f"{WALL} samples of {name}")
-            st.caption(f"{title}, {family}: {1000 * _took[name]:.0f} ms for {WALL}")
-
-
-_took: dict[str, float] = {}  # seconds that the last wall of each checkpoint took
+            st.image(wall.picture, output_format="PNG", width="stretch", alt=f"{WALL.n} samples of {name}")
+            st.caption(f"{wall.title}, {wall.family}: {1000 * wall.seconds:.0f} ms for {WALL.n}")
+    walls_of.ahead(names, seed + 1, WALL)
 
 
 def version(name: str) -> float:
     return checkpoint.find_named(name).stat().st_mtime
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
-def _wall(name: str, version: float, seed: int) -> tuple[bytes, str, str, float]:
-    model = models.get(name)
-    with models.computing():
-        began = time.perf_counter()
-        images = model.sample(WALL, seed=seed)
-        seconds = time.perf_counter() - began
-    return png(sheet(to_pixels(images), 4, scale=3, gap=3)), model.title, model.family, seconds
-
-
 @st.cache_data(max_entries=16, show_spinner=False)
 def _real(data: str, seed: int) -> bytes:
     dataset = datasets.load(data)
-    rows = torch.randperm(dataset.size("test"), generator=torch.Generator().manual_seed(seed))[:WALL]
-    return png(sheet(to_pixels(dataset.batch("test", rows)), 4, scale=3, gap=3))
+    rows = torch.randperm(dataset.size("test"), generator=torch.Generator().manual_seed(seed))[: WALL.n]
+    return png(sheet(to_pixels(dataset.batch("test", rows)), WALL.columns, scale=WALL.scale, gap=WALL.gap))
 
 
 @st.cache_data(max_entries=64, ttl=900, show_spinner=False)

@@ -1,15 +1,17 @@
 """The home page's parts: walls of samples and doors."""
 
-import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import streamlit as st
 
 from genlib.errors import GenlibError
+from genlib.training import files
 from genlib.training.run import shipped_folder
+from genlib.ui import links, walls
 
-COLUMNS, ROWS = 6, 5  # samples in a wall
+WALL = walls.Layout(n=30, columns=6, scale=4, gap=4)
+ACROSS = 4  # walls beside each other
 
 NOTICE = """
 * **GAN**: crisp strokes, but look for pictures that are nearly alike and for strokes that belong to no digit.
@@ -63,8 +65,36 @@ def seed_control() -> int:
     return right.number_input("Seed", 0, 2**31 - 1, 1, key="seed", bind="query-params")
 
 
+def choose_data() -> str:
+    """The data set whose models are shown; a choice once checkpoints of several ship."""
+    kinds = list(dict.fromkeys(_data(name) for name in _names()))
+    kinds.sort(key=lambda data: (data != "mnist", data))
+    if not kinds:
+        raise GenlibError(
+            f"No checkpoints lie in {shipped_folder()}: train a model on the Train page, or restore the folder."
+        )
+    links.check_choice("data", kinds, "The data set")
+    if len(kinds) == 1:
+        return kinds[0]
+    return st.segmented_control("Trained on", kinds, default=kinds[0], required=True, key="data", bind="query-params")
+
+
+def names_of(data: str) -> list[str]:
+    """The shipped checkpoints of a data set."""
+    return [name for name in _names() if _data(name) == data]
+
+
 def _names() -> list[str]:
     return sorted(path.stem for path in shipped_folder().glob("*.safetensors"))
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _data(name: str) -> str:
+    """What a shipped checkpoint was trained on, as its card says; one without a readable card is shown with MNIST's."""
+    try:
+        return str(files.read_json(shipped_folder() / f"{name}.json")["data"])
+    except (GenlibError, KeyError):
+        return "mnist"
 
 
 class Place(NamedTuple):
@@ -74,19 +104,22 @@ class Place(NamedTuple):
     note: Any
 
 
-def kept_walls() -> dict[str, Place]:
-    """A column for each shipped checkpoint, with the visitor's last wall of it or else the samples kept beside it."""
-    folder = shipped_folder()
-    names = _names()
-    if not names:
-        raise GenlibError(f"No checkpoints lie in {folder}: train a model on the Train page, or restore the folder.")
+class Shown(NamedTuple):
+    """A picture, its description, and the words under it."""
+
+    sheet: bytes | None
+    alt: str
+    note: str
+
+
+def kept_walls(names: list[str], seed: int) -> dict[str, Place]:
+    """A column for each checkpoint, with its wall if that is drawn already, else the visitor's last one or the kept samples."""
     places = {}
-    for start in range(0, len(names), 4):
-        row = names[start : start + 4]
-        for name, column in zip(row, st.columns(4, gap="medium"), strict=False):
+    for start in range(0, len(names), ACROSS):
+        row = names[start : start + ACROSS]
+        for name, column in zip(row, st.columns(ACROSS, gap="medium"), strict=False):
             column.markdown(f"**{name}**")
-            note = "samples kept with the checkpoint; fresh ones are on their way"
-            sheet, alt, note = _last().get(name) or (_kept(name), f"samples of {name}", note)
+            sheet, alt, note = _ready(name, seed)
             places[name] = Place(column.empty(), column.caption(note))
             if sheet:
                 place = places[name].picture.image(sheet, output_format="PNG", width="stretch", alt=alt)
@@ -94,50 +127,51 @@ def kept_walls() -> dict[str, Place]:
     return places
 
 
-def _kept(name: str) -> bytes | None:
+def _ready(name: str, seed: int) -> Shown:
+    """What can be shown of a model without drawing."""
+    try:
+        wall = walls.kept(name, seed, WALL)
+    except GenlibError:
+        wall = None
+    if wall is not None:
+        return _words(wall)
     file = shipped_folder() / f"{name}.png"
-    return file.read_bytes() if file.is_file() else None
+    sheet = file.read_bytes() if file.is_file() else None
+    return _last().get(name) or Shown(
+        sheet, f"samples of {name}", "samples kept with the checkpoint; fresh ones are on their way"
+    )
 
 
-def _last() -> dict[str, tuple[bytes, str, str]]:
-    """This visitor's walls: picture, its description, and the words under it."""
+def _words(wall: walls.Wall) -> Shown:
+    return Shown(
+        wall.picture, f"{WALL.n} samples of {wall.title}", f"{wall.title}: {WALL.n} pictures in {wall.seconds:.2f} s"
+    )
+
+
+def _last() -> dict[str, Shown]:
+    """This visitor's walls."""
     return st.session_state.setdefault("home-walls", {})
 
 
 def fresh_walls(places: dict[str, Place], seed: int) -> None:
     """Draw new samples of each model, the quick ones first, and put them in place as they are ready.
 
-    A checkpoint that cannot be read says so in its place.
+    A checkpoint that cannot be read says so in its place. The next seed's walls are drawn once nobody waits.
     """
-    for name in sorted(places, key=lambda name: _took.get(name, 0.0)):
+    for name in walls.quickest_first(list(places)):
         picture, note = places[name]
         try:
-            sheet, title, _took[name] = _wall(name, seed)
+            ready = walls.kept(name, seed, WALL)
+            shown = _words(ready or walls.draw(name, seed, WALL))
         except GenlibError as error:
             picture.error(str(error), icon="⚠️")
             note.empty()
             continue
-        alt = f"{ROWS * COLUMNS} samples of {title}"
-        words = f"{title}: {ROWS * COLUMNS} pictures in {_took[name]:.2f} s"
-        picture.image(sheet, output_format="PNG", width="stretch", alt=alt)
-        note.caption(words)
-        _last()[name] = sheet, alt, words
-
-
-_took: dict[str, float] = {}  # seconds that the last wall of each checkpoint took
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _wall(name: str, seed: int) -> tuple[bytes, str, float]:
-    from genlib.training.sheets import sheet_png
-    from genlib.ui import models
-
-    model = models.get(name)
-    with models.computing():
-        start = time.perf_counter()
-        images = model.sample(ROWS * COLUMNS, seed=seed)
-        seconds = time.perf_counter() - start
-    return sheet_png(images, COLUMNS, scale=4), model.title, seconds
+        if ready is None:
+            picture.image(shown.sheet, output_format="PNG", width="stretch", alt=shown.alt)
+            note.caption(shown.note)
+        _last()[name] = shown
+    walls.ahead(list(places), seed + 1, WALL)
 
 
 def doors() -> None:
@@ -150,7 +184,6 @@ def doors() -> None:
                 st.caption(door.text)
 
 
-def code(seed: int) -> str:
+def code(names: list[str], seed: int) -> str:
     """The lines that draw the walls."""
-    names = _names()
-    return f"import genlib\n\nfor name in {names!r}:\n    images = genlib.load(name).sample({ROWS * COLUMNS}, seed={seed})  # [{ROWS * COLUMNS}, 1, 28, 28] in [0, 1]"
+    return f"import genlib\n\nfor name in {names!r}:\n    images = genlib.load(name).sample({WALL.n}, seed={seed})  # [{WALL.n}, 1, 28, 28] in [0, 1]"

@@ -7,6 +7,7 @@ is quick and memory stays bounded.
 import gc
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,13 +23,28 @@ from genlib.training.run import all_runs
 
 BUSY_AFTER = 30.0  # seconds a visitor waits for a turn
 _turns = threading.BoundedSemaphore(max(1, (os.cpu_count() or 2) // 2))
+_last_visit = 0.0  # `time.monotonic` when a visitor's computation last ended
 
 
 @contextmanager
 def computing() -> Iterator[None]:
     """Run a computation of a model: one of few at a time, without gradients. A server that stays busy is a `GenlibError`."""
+    global _last_visit
     if not _turns.acquire(timeout=BUSY_AFTER):
         raise GenlibError(f"The server has been busy for {BUSY_AFTER:.0f} seconds: try again in a moment.")
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        _last_visit = time.monotonic()
+        _turns.release()
+
+
+@contextmanager
+def computing_when_idle(quiet: float) -> Iterator[None]:
+    """The same for work that nobody waits for: it begins once no visitor has computed anything for ``quiet`` seconds."""
+    while time.monotonic() - _last_visit < quiet or not _turns.acquire(blocking=False):
+        time.sleep(0.1)
     try:
         with torch.inference_mode():
             yield

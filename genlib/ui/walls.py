@@ -1,0 +1,145 @@
+"""Walls of samples: drawn once for all visitors, and the next seed's in advance.
+
+Whoever presses "fresh samples" asks for the next seed. While nobody waits for a model, one thread draws the walls of that seed, so that
+they are there when the button is pressed. A visitor never waits for it longer than for one wall.
+"""
+
+import atexit
+import logging
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from genlib.errors import GenlibError
+from genlib.ui.components.wire import digest
+from genlib.ui.recent import Recent
+
+if TYPE_CHECKING:  # the kept pictures are on the screen before PyTorch is loaded
+    from genlib.models.contract import Model
+
+LOG = logging.getLogger("genlib")
+QUIET = 1.0  # seconds without a visitor's computation before something is drawn in advance
+
+
+class Layout(NamedTuple):
+    """n pictures in rows of ``columns``, each pixel ``scale`` times as large, ``gap`` transparent pixels apart."""
+
+    n: int
+    columns: int
+    scale: int
+    gap: int
+
+
+@dataclass(frozen=True, eq=False)
+class Wall:
+    """A PNG, whose model it is, and the seconds that drawing the pictures took."""
+
+    picture: bytes
+    title: str
+    family: str
+    seconds: float
+
+
+_walls: Recent[Wall] = Recent(512)
+_took: dict[str, float] = {}  # seconds that the last wall of each checkpoint took
+
+
+def kept(name: str, seed: int, layout: Layout) -> Wall | None:
+    """The wall if it has been drawn already."""
+    if "torch" not in sys.modules:
+        return None
+    return _walls.get(_key(name, seed, layout))
+
+
+def draw(name: str, seed: int, layout: Layout) -> Wall:
+    """The wall, from memory or drawn now. A checkpoint that cannot be read is a `GenlibError`."""
+    from genlib.ui import models
+
+    key = _key(name, seed, layout)
+    wall = _walls.get(key)
+    if wall is None:
+        model = models.get(name)
+        with models.computing():
+            wall = _drawn(model, seed, layout)
+        _took[name] = wall.seconds
+        _walls.put(key, wall)
+    return wall
+
+
+def quickest_first(names: Sequence[str]) -> list[str]:
+    """The order in which walls should be drawn; a model whose time is not known yet counts as quick."""
+    return sorted(names, key=lambda name: _took.get(name, 0.0))
+
+
+def _key(name: str, seed: int, layout: Layout) -> str:
+    from genlib.training import checkpoint
+
+    return digest(name, checkpoint.find_named(name).stat().st_mtime, seed, layout)
+
+
+def _drawn(model: "Model", seed: int, layout: Layout) -> Wall:
+    from genlib.figures import images as figures
+
+    start = time.perf_counter()
+    samples = model.sample(layout.n, seed=seed)
+    seconds = time.perf_counter() - start
+    tiles = figures.to_pixels(samples)
+    picture = figures.png(figures.sheet(tiles, layout.columns, scale=layout.scale, gap=layout.gap))
+    return Wall(picture, model.title, model.family, seconds)
+
+
+# In advance
+
+_wanted: list[tuple[str, int, Layout]] = []
+_news = threading.Condition()
+_thread: threading.Thread | None = None
+_closing = False
+
+
+@atexit.register
+def _close() -> None:
+    """Let the thread finish its wall: a process that ends in the midst of PyTorch's arithmetic aborts."""
+    global _closing
+    with _news:
+        _closing = True
+        _wanted.clear()
+        _news.notify()
+    if _thread is not None:
+        _thread.join(30)
+
+
+def ahead(names: Sequence[str], seed: int, layout: Layout) -> None:
+    """Draw these walls when nobody waits for a model. What was wanted before and is not drawn yet is forgotten."""
+    global _thread
+    with _news:
+        _wanted[:] = [(name, seed, layout) for name in quickest_first(names)]
+        if _thread is None or not _thread.is_alive():
+            _thread = threading.Thread(target=_work, name="walls in advance", daemon=True)
+            _thread.start()
+        _news.notify()
+
+
+def _work() -> None:
+    from genlib.ui import models
+
+    while not _closing:
+        with _news:
+            if not _wanted:
+                _news.wait()
+                continue
+            name, seed, layout = _wanted.pop(0)
+        try:
+            if kept(name, seed, layout) is not None:
+                continue
+            model = models.get(name)
+            with models.computing_when_idle(QUIET):
+                if _closing:
+                    return
+                _walls.put(_key(name, seed, layout), _drawn(model, seed, layout))
+        except GenlibError:
+            continue  # the page says so when somebody asks for it
+        except Exception:  # the thread's outer boundary: it must go on for the other models
+            LOG.exception("a wall could not be drawn in advance: %s", name)
