@@ -58,6 +58,7 @@ def evaluate(
     from genlib.data.datasets import SPLITS
     from genlib.evaluation import report
     from genlib.evaluation.likelihood import K
+    from genlib.training.publish import digest
     from genlib.training.publish import keep as keep_on_card
 
     if split not in SPLITS:
@@ -66,6 +67,7 @@ def evaluate(
         raise GenlibError("--samples and --no-samples exclude each other: give one of them.")
     if keep and (images is not None or split != "test"):
         raise GenlibError("--keep is for figures of the whole test split: leave --images and --split out.")
+    weights = digest(checkpoint) if keep else ""
     model = load(checkpoint, device)
     dataset = load_data(trained_on(checkpoint))
     with bar(f"likelihood of {checkpoint}") as progress:
@@ -85,7 +87,7 @@ def evaluate(
         kept: dict[str, Any] = {"scores": scores}
         if measured is not None and not isinstance(measured, str):
             kept |= _kept(checkpoint, model, measured)
-        typer.echo(f"Kept on {keep_on_card(checkpoint, **kept)}.", err=True)
+        typer.echo(f"Kept on {keep_on_card(checkpoint, weights, kept)}.", err=True)
     if as_json:
         emit(found)
         return
@@ -220,11 +222,13 @@ def _row(name: str, asked: _Asked, device: str) -> "Row":
     from genlib.evaluation.comparison import Row
     from genlib.evaluation.forms import sample_form
     from genlib.training import checkpoint as checkpoints
+    from genlib.training.publish import digest
     from genlib.training.publish import keep as keep_on_card
 
+    card = _card(name)
+    weights = digest(name) if card else ""
     origin = checkpoints.read_header(checkpoints.find(name)).origin
     model, dataset = load(name, device), load_data(origin.data)
-    card = _card(name)
     form = asked.form or sample_form(model.config)
     scores = card.get("scores")
     if scores is None and not asked.kept:
@@ -247,7 +251,7 @@ def _row(name: str, asked: _Asked, device: str) -> "Row":
                 name, model, dataset, samples=asked.samples, seeds=range(asked.seeds or 1), form=asked.form
             )
             if asked.keep and card and not isinstance(measured, str):
-                keep_on_card(name, **_kept(name, model, measured))
+                keep_on_card(name, weights, _kept(name, model, measured))
     return Row(
         name, model.family, origin.data, None if isinstance(measured, str) else measured, scores or {},
         parameters(model)["total"], origin.images_seen, origin.seconds, origin.machine,

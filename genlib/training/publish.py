@@ -77,20 +77,25 @@ def _targets(name: str, header: Header, replace: bool) -> tuple[Path, Path]:
     return weights, card
 
 
-def keep(name: str, **measured: dict[str, Any]) -> Path:
-    """Put measured ``scores`` or ``quality`` (or other named figures) onto a shipped checkpoint's card, in the place of those
-    it has.
-
-    Raises `GenlibError` for a checkpoint that has no card, and for one whose weights are not those of the card.
-    """
+def digest(name: str) -> str:
+    """SHA-256 of a shipped checkpoint's weights. Raises `GenlibError` for any other name: only those have a card."""
     if name not in checkpoint.shipped():
         raise GenlibError(
             f"{name!r} has no card to keep figures on: only a shipped checkpoint has one; publish it first."
         )
+    return _digest(shipped_folder() / f"{name}.safetensors")
+
+
+def keep(name: str, weights: str, measured: dict[str, Any]) -> Path:
+    """Put measured figures (``scores``, ``quality``) onto a shipped checkpoint's card, in the place of those it has.
+
+    ``weights`` is the `digest` of what was measured: measuring takes minutes, and figures of weights that were replaced
+    meanwhile are refused with a `GenlibError`.
+    """
     path = checkpoint.card_path(name)
     card = files.read_json(path)
-    if card.get("sha256") != _digest(shipped_folder() / f"{name}.safetensors"):
-        raise GenlibError(f"The card {path} is not that of the weights beside it: publish {name} again.")
+    if not card.get("sha256") == weights == digest(name):
+        raise GenlibError(f"The card {path} is not that of the weights that were measured: measure {name} again.")
     files.write_json(path, card | measured)
     return path
 

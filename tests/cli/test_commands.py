@@ -35,10 +35,23 @@ def pixels(path: Path) -> np.ndarray:
 
 # --- help ------------------------------------------------------------------------------------------------------------
 
-COMMANDS = ["models", "data", "train", "stop", "runs", "sample", "complete", "evaluate", "bench", "publish"]
+COMMANDS = [
+    "models",
+    "data",
+    "train",
+    "stop",
+    "runs",
+    "sample",
+    "complete",
+    "evaluate",
+    "compare",
+    "bench",
+    "publish",
+    "judge",
+]
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["data", "fetch"]])
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["data", "fetch"], ["judge", "train"]])
 def test_every_command_explains_itself(home: Home, command: list[str]) -> None:
     shown = home.done(*command, "--help").stdout
     assert "Usage:" in shown
@@ -171,7 +184,7 @@ LIKELIHOOD = {"model", "checkpoint", "data", "binarisation", "bits_per_dim", "im
     ],
 )
 def test_evaluate(home: Home, name: str, keys: set[str]) -> None:
-    found = document(home, "evaluate", name, "--k", 2)
+    found = document(home, "evaluate", name, "--k", 2, "--no-samples")
     assert keys <= set(found)
     assert (found["checkpoint"], found["data"], found["images"]) == (name, "mnist", TEST_IMAGES)
     nats = found.get("nll_nats") or found["elbo_nats"]
@@ -183,19 +196,21 @@ def test_evaluate(home: Home, name: str, keys: set[str]) -> None:
 def test_evaluate_agrees_with_the_library(home: Home) -> None:
     model, test = genlib.load("pixelcnn-mnist"), data.load("mnist")
     nll = -model.log_prob(test.binary("test", "threshold")).double().mean()
-    assert document(home, "evaluate", "pixelcnn-mnist")["nll_nats"] == pytest.approx(float(nll), abs=1e-3)
-    found = document(home, "evaluate", "pixelcnn-mnist", "--split", "validation", "--images", 4)
+    assert document(home, "evaluate", "pixelcnn-mnist", "--no-samples")["nll_nats"] == pytest.approx(
+        float(nll), abs=1e-3
+    )
+    found = document(home, "evaluate", "pixelcnn-mnist", "--split", "validation", "--images", 4, "--no-samples")
     nll = -model.log_prob(test.binary("validation", "threshold", 4)).double().mean()
     assert found["images"] == 4
     assert found["nll_nats"] == pytest.approx(float(nll), abs=1e-3)
 
 
 def test_adversarial_models_have_no_likelihood(home: Home) -> None:
-    found = document(home, "evaluate", "gan-mnist")
+    found = document(home, "evaluate", "gan-mnist", "--no-samples")
     assert found["nll_nats"] is None
     assert found["bits_per_dim"] is None
     assert found["reason"] == "no likelihood"
-    assert "no likelihood" in home.done("evaluate", "gan-mnist").stdout
+    assert "no likelihood" in home.done("evaluate", "gan-mnist", "--no-samples").stdout
 
 
 def test_bench(home: Home) -> None:
@@ -294,11 +309,15 @@ def test_runs_of_a_damaged_folder_are_listed_with_what_is_wrong(home: Home, trai
 
 def test_publish_then_evaluate_gives_the_score_of_the_card(home: Home, trained: Callable[..., str]) -> None:
     for run, name in ((trained("vae", run="a"), "vae-mnist-small"), (trained("gan", run="b"), "gan-mnist-small")):
-        card = document(home, "publish", run, name, "--notes", "A test.")
+        card = document(home, "publish", run, name, "--notes", "A test.", "--samples", 30)
         assert card == checkpoint.read_card(name)
         assert card["score_command"] == f"genlib evaluate {name}"
-        found = document(home, "evaluate", name)
+        found = document(home, "evaluate", name, "--samples", 30)
         assert {key: found[key] for key in card["scores"]} == card["scores"]
+        times = {"seconds", "samples_per_second"}
+        assert {key: found["quality"][key] for key in card["quality"] if key not in times} == {
+            key: value for key, value in card["quality"].items() if key not in times
+        }
         assert card["command"].startswith("genlib train")
         assert (card["step"], card["seed"], card["images_seen"], card["notes"]) == (3, 0, 48, "A test.")
         assert name in document(home, "models", card["model"])["models"][0]["checkpoints"]

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ def generator(seed: int = 0) -> torch.Generator:
         ("pixelcnn", {"levels": 256, "channels": 3}, "colour"),
     ],
 )
-def test_the_form_of_what_a_model_draws(name: str, values: dict[str, object], form: str) -> None:
+def test_the_form_of_what_a_model_draws(name: str, values: dict[str, Any], form: str) -> None:
     assert sample_form(create(name, height=4, width=4, **values).config) == form
 
 
