@@ -1,7 +1,7 @@
 """Images in: find, fetch, cache, split; the pixel codings; occlusions."""
 
 from genlib.data.codings import BINARISATIONS, Binarisation, binarise
-from genlib.data.datasets import DATASETS, Dataset, DatasetInfo, data_folder, describe, find, load
+from genlib.data.datasets import DATASETS, Dataset, DatasetInfo, data_folder, describe, find, load, names
 
 __all__ = [
     "BINARISATIONS",
@@ -14,4 +14,5 @@ __all__ = [
     "describe",
     "find",
     "load",
+    "names",
 ]

@@ -3,14 +3,16 @@
 MNIST ships inside the package. Every other set is a ready ``NAME.npz`` in the data folder (``$GENLIB_DATA``, else the
 user data folder), put there by ``genlib data fetch NAME``. An ``.npz`` holds uint8 arrays ``train_images``
 [N, H, W] or [N, H, W, 3], ``train_labels`` [N] and the same for ``test``; the one of Omniglot ``images`` [N, 28, 28]
-(ink = 255), ``labels`` [N] and ``names`` ("alphabet/character" of each label), and we split it by alphabets.
+(ink = 255), ``labels`` [N] and ``names`` ("alphabet/character" of each label), and we split it by alphabets. Own pictures
+lie in ``own/NAME.npz`` (genlib/data/own.py).
 """
 
 import os
+import re
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
@@ -28,11 +30,13 @@ SPLITS: tuple[str, ...] = get_args(Split)
 VALIDATION = 5_000  # the last images of the training file; what is selected is selected on these, never on the test set
 MAX_BYTES = 4 << 30  # of a data file once unpacked: a small file that claims to hold more is not unpacked
 EMBEDDED = Path(__file__).with_name("mnist.npz")
+OWN_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """A data set's fixed facts. ``shape`` is (C, H, W). ``unseen``: no class of one split appears in another."""
+    """A data set's fixed facts. ``shape`` is (C, H, W). ``unseen``: no class of one split appears in another.
+    ``own``: made of somebody's own pictures."""
 
     name: str
     title: str
@@ -41,6 +45,12 @@ class DatasetInfo:
     source: str
     licence: str
     unseen: bool = False
+    own: bool = False
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a broken file, for messages."""
+        return "delete it and import the pictures again" if self.own else "delete it and fetch it again"
 
 
 _DIGITS = tuple("0123456789")
@@ -65,17 +75,55 @@ def data_folder() -> Path:
     return Path(given) if given else Path(platformdirs.user_data_dir("genlib", appauthor=False)) / "data"
 
 
+def own_folder() -> Path:
+    """Where data sets of own pictures lie."""
+    return data_folder() / "own"
+
+
+def own_names() -> list[str]:
+    """The data sets of own pictures, in order. A broken one is left out: asking for it by name says what is wrong."""
+    found = []
+    for path in sorted(own_folder().glob("*.npz")):
+        if OWN_NAME.fullmatch(path.stem) and path.stem not in DATASETS:
+            try:
+                describe(path.stem)
+            except GenlibError:
+                continue
+            found.append(path.stem)
+    return found
+
+
+def names() -> list[str]:
+    """Every data set that can be asked for: those that genlib knows, then own pictures."""
+    return [*DATASETS, *own_names()]
+
+
 def describe(name: str) -> DatasetInfo:
     """The facts of a data set. An unknown name is a `GenlibError`."""
-    if name not in DATASETS:
-        raise GenlibError(f"There is no data set named {name!r}; choose one of {', '.join(DATASETS)}.")
-    return DATASETS[name]
+    if name in DATASETS:
+        return DATASETS[name]
+    path = own_folder() / f"{name}.npz"
+    if OWN_NAME.fullmatch(name) and path.is_file():
+        return _describe_own(path, path.stat().st_mtime_ns)
+    raise GenlibError(f"There is no data set named {name!r}; choose one of {', '.join(names())}.")
+
+
+@lru_cache(maxsize=256)
+def _describe_own(path: Path, version: int) -> DatasetInfo:
+    """The facts of own pictures, from the file's small arrays; ``version`` is the file's time."""
+    blank = DatasetInfo(path.stem, f"Own pictures: {path.stem}", (1, 1, 1), (), "your own", "yours", own=True)
+    small = _read(path, blank, ["names", "shape"])
+    size, classes = small["shape"], small["names"]
+    if size.dtype.kind not in "iu" or size.shape not in ((2,), (3,)) or classes.ndim != 1 or not len(classes):
+        raise GenlibError(f"The data file {path} does not hold own pictures; {blank.remedy}.")
+    channels = int(size[2]) if len(size) == 3 else 1
+    return replace(blank, shape=(channels, int(size[0]), int(size[1])), classes=tuple(map(str, classes)))
 
 
 def find(name: str) -> Path | None:
     """Where the data set's ``.npz`` lies, or None if it has not been fetched yet."""
-    describe(name)
-    path = data_folder() / f"{name}.npz"
+    folder = own_folder() if describe(name).own else data_folder()
+    path = folder / f"{name}.npz"
     if path.is_file():
         return path
     return EMBEDDED if name == "mnist" else None
@@ -141,7 +189,27 @@ def read_arrays(path: Path, info: DatasetInfo) -> dict[str, np.ndarray]:
 
     A file that is broken, holds something else or would have to be unpickled is a `GenlibError`.
     """
-    wanted = ["images", "labels", "names"] if info.unseen else _ARRAYS
+    wanted = ["images", "labels", "names"] if info.unseen else [*_ARRAYS, *(_VALIDATION if info.own else ())]
+    arrays = _read(path, info, wanted)
+    if info.unseen:
+        arrays = by_alphabet(path, arrays)
+    c, h, w = info.shape
+    shape = (h, w) if c == 1 else (h, w, c)
+    classes = len(info.classes) or len(arrays["names"])
+    for split in ("train", "test", *(("validation",) if info.own else ())):
+        images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+        if images.dtype != np.uint8 or images.shape[1:] != shape or labels.shape != images.shape[:1] or len(images) < 2:
+            raise GenlibError(
+                f"The data file {path} does not hold uint8 {split}_images of shape N x {' x '.join(map(str, shape))} "
+                f"with as many {split}_labels; {info.remedy}."
+            )
+        if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
+            raise GenlibError(f"The data file {path} has {split}_labels outside 0 to {classes - 1}; {info.remedy}.")
+    return arrays
+
+
+def _read(path: Path, info: DatasetInfo, wanted: list[str]) -> dict[str, np.ndarray]:
+    """Arrays of a file by name."""
     try:
         with zipfile.ZipFile(path) as archive:  # look before unpacking
             if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
@@ -149,30 +217,15 @@ def read_arrays(path: Path, info: DatasetInfo) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: np.asarray(file[key]) for key in wanted if key in file.files}
     except _BROKEN as error:
-        raise GenlibError(f"The data file {path} cannot be read ({error}); delete it and fetch it again.") from None
+        raise GenlibError(f"The data file {path} cannot be read ({error}); {info.remedy}.") from None
     missing = [key for key in wanted if key not in arrays]
     if missing:
-        raise GenlibError(f"The data file {path} has no array {missing[0]!r}; delete it and fetch it again.")
-    if info.unseen:
-        arrays = by_alphabet(path, arrays)
-    c, h, w = info.shape
-    shape = (h, w) if c == 1 else (h, w, c)
-    classes = len(info.classes) or len(arrays["names"])
-    for split in ("train", "test"):
-        images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
-        if images.dtype != np.uint8 or images.shape[1:] != shape or labels.shape != images.shape[:1] or len(images) < 2:
-            raise GenlibError(
-                f"The data file {path} does not hold uint8 {split}_images of shape N x {' x '.join(map(str, shape))} "
-                f"with as many {split}_labels; delete it and fetch it again."
-            )
-        if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
-            raise GenlibError(
-                f"The data file {path} has {split}_labels outside 0 to {classes - 1}; delete it and fetch it again."
-            )
+        raise GenlibError(f"The data file {path} has no array {missing[0]!r}; {info.remedy}.")
     return arrays
 
 
 _ARRAYS = ["train_images", "train_labels", "test_images", "test_labels"]
+_VALIDATION = ["validation_images", "validation_labels"]
 # every way in which unpacking a file of somebody else's making can fail
 _BROKEN = (
     OSError, ValueError, TypeError, KeyError, EOFError, MemoryError, NotImplementedError, RuntimeError, SyntaxError,

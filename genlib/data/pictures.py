@@ -35,8 +35,15 @@ def read_picture(
     messages.
     """
     name = name or (str(source) if isinstance(source, Path) else "The upload")
+    pixels = fit_picture(open_picture(source, name), shape, dark_background=dark_background, name=name)
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+
+
+def fit_picture(
+    picture: Image.Image, shape: tuple[int, int, int], *, dark_background: bool = False, name: str
+) -> np.ndarray:
+    """An RGBA picture as float [H, W, C] in [0, 1], for ``shape`` (C, H, W); see `read_picture`."""
     channels, height, width = shape
-    picture = open_picture(source, name)
     try:
         picture = _resize(_crop(picture, height, width), height, width)
     except MemoryError:
@@ -46,7 +53,7 @@ def read_picture(
         pixels = pixels @ np.array([[0.299], [0.587], [0.114]], dtype=np.float32)  # luma, ITU-R BT.601
     if dark_background and _border(pixels) > DARKEST_BRIGHT_BORDER:
         pixels = 1 - pixels
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).clamp_(0, 1)[None]
+    return pixels.clip(0, 1)
 
 
 def open_picture(source: Path | bytes, name: str) -> Image.Image:
@@ -88,8 +95,12 @@ def _bytes(source: Path | bytes, name: str) -> bytes:
     return data
 
 
-def _too_large(name: str, size: str) -> GenlibError:
-    return GenlibError(
+class TooLarge(GenlibError):
+    """A picture of more bytes or pixels than are read."""
+
+
+def _too_large(name: str, size: str) -> TooLarge:
+    return TooLarge(
         f"{name} is too large ({size}): give a picture of at most {MAX_BYTES >> 20} MiB "
         f"and {MAX_PIXELS // 1_000_000} megapixels."
     )
