@@ -1,16 +1,17 @@
 """``genlib models`` and ``genlib data``: what there is."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genlib.cli.frame import Json, emit, table
+from genlib.cli.frame import Json, bar, emit, table
 from genlib.errors import GenlibError
 
 if TYPE_CHECKING:
     from genlib.models.contract import Model
 
-data = typer.Typer(help="Data sets: list them, fetch them.", invoke_without_command=True)
+data = typer.Typer(help="Data sets: list them, fetch them, make one of your own pictures.", invoke_without_command=True)
 
 
 def models(
@@ -116,12 +117,12 @@ def _possible(field: dict[str, Any]) -> str:
 
 @data.callback()
 def _list_data(context: typer.Context, as_json: Json = False) -> None:
-    """List the data sets; `genlib data fetch NAME` brings one onto this machine."""
+    """List the data sets; `fetch` brings one onto this machine, `import` makes one of your own pictures."""
     if context.invoked_subcommand is not None:
         return
-    from genlib.data import DATASETS
+    from genlib.data import names
 
-    found = [_dataset(name) for name in DATASETS]
+    found = [_dataset(name) for name in names()]
     if as_json:
         emit({"data": found})
         return
@@ -142,11 +143,11 @@ def _list_data(context: typer.Context, as_json: Json = False) -> None:
 
 
 def _dataset(name: str) -> dict[str, Any]:
-    from genlib.data import DATASETS, find
+    from genlib.data import describe, find
     from genlib.data import load as load_data
     from genlib.data.datasets import SPLITS
 
-    info, path = DATASETS[name], find(name)
+    info, path = describe(name), find(name)
     sizes, problem = None, None
     if path is not None:
         try:
@@ -177,3 +178,32 @@ def fetch(name: Annotated[str, typer.Argument(help="A name from `genlib data`.")
     describe(name)
     path = fetch_data(name, lambda text: typer.echo(text, err=True))
     typer.echo(path)
+
+
+@data.command("import")
+def import_pictures(
+    source: Annotated[Path, typer.Argument(metavar="ZIP", help="A zip of pictures; its folders become the classes.")],
+    name: Annotated[str, typer.Option(help="What the data set will be called.")],
+    size: Annotated[int, typer.Option(help="Height and width of its images in pixels.")] = 28,
+    grey: Annotated[bool, typer.Option("--grey", help="Grey values instead of colours.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace own pictures of that name.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a data set for every model of a zip of your own pictures: `genlib data import my.zip --name mine --size 28`."""
+    from genlib.data.own import import_zip
+
+    with bar("Reading pictures") as progress:
+        made = import_zip(source, name, side=size, grey=grey, replace=replace, progress=progress)
+    if as_json:
+        emit({**_dataset(name), "left_out": dict(made.skipped)})
+        return
+    typer.echo(made.sentence(), err=True)
+    typer.echo(made.path)
+
+
+@data.command()
+def remove(name: Annotated[str, typer.Argument(help="Own pictures, as `genlib data` lists them.")]) -> None:
+    """Delete a data set of own pictures; the models trained on it stay."""
+    from genlib.data.own import remove as remove_own
+
+    remove_own(name)

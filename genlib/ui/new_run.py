@@ -9,7 +9,7 @@ from genlib.errors import GenlibError
 from genlib.models import catalogue
 from genlib.models.contract import Config, Model
 from genlib.training.run import fresh_name
-from genlib.ui import controls, links, runs
+from genlib.ui import controls, links, own_pictures, runs
 
 
 class Plan(NamedTuple):
@@ -38,6 +38,7 @@ def pick(label: str, options: list[str], key: str, describe: dict[str, str], fir
 
 def new_run() -> Plan:
     """The sidebar: what to train, and the Start button."""
+    own_pictures.choose_the_new_one()
     here, elsewhere = runs.data_sets()
     kind = catalogue.get(
         pick("Model", catalogue.names(), "new", {n: f"{n} · {catalogue.get(n).family}" for n in catalogue.names()})
@@ -47,6 +48,7 @@ def new_run() -> Plan:
         f"The data set {asked!r} is not on this machine: run `genlib data fetch {asked}`." if asked in elsewhere else ""
     )
     dataset = pick("Data", here, "data", {name: data.describe(name).title for name in here}, absent=absent)
+    own_pictures.uploader(dataset)
     marks = {name: f"⚠️ {name} (fails on purpose)" for name, preset in kind.presets.items() if preset.failure}
     preset = pick("Preset", list(kind.presets), "preset", marks, first="quick")
     base = kind.configure(preset, data.describe(dataset).shape)

@@ -120,8 +120,9 @@ def parameters(model: str, values: dict[str, Any]) -> dict[str, int]:
 
 def data_sets() -> tuple[list[str], list[str]]:
     """(those that are here, those that must be fetched first)."""
-    here = [name for name in data.DATASETS if data.find(name) is not None]
-    return here, [name for name in data.DATASETS if name not in here]
+    known = data.names()
+    here = [name for name in known if data.find(name) is not None]
+    return here, [name for name in known if name not in here]
 
 
 # --- reading, cheaply ---------------------------------------------------------------------------------------------------
