@@ -16,6 +16,7 @@ PAGES = [
     st.Page("pages/pixel_by_pixel.py", title="Pixel by pixel", icon="🔬"),
     st.Page("pages/receptive_field.py", title="Receptive field", icon="🔭"),
     st.Page("pages/glimpses.py", title="Glimpses", icon="👁️"),
+    st.Page("pages/gan_stage.py", title="GAN stage", icon="🎭"),
     st.Page("pages/compare.py", title="Compare", icon="⚖️"),
 ]
 
