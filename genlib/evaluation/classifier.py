@@ -107,7 +107,7 @@ def architecture_for(dataset: Dataset) -> Architecture:
     info = dataset.info
     if info.unseen or len(info.classes) < 2:
         raise GenlibError(
-            f"{info.name} has no classes that its training and test images share, so no classifier can judge it: "
+            f"{info.name} has no two classes that its training and test images share, so no classifier can judge it: "
             "leave the sample measures out with --no-samples."
         )
     grey = info.shape[0] == 1

@@ -54,7 +54,14 @@ def find_judge(dataset: Dataset) -> Judge:
             f"There is no judge of {name} yet, by which its pictures could be measured: run `genlib judge train {name}`, "
             "or leave the sample measures out with --no-samples."
         )
-    return _read(path, path.stat().st_mtime_ns)
+    judge = _read(path, path.stat().st_mtime_ns)
+    own = judge.network.architecture
+    if (own.shape, own.classes) != (dataset.info.shape, len(dataset.info.classes)):
+        raise GenlibError(
+            f"The judge of {name} is of images of shape {own.shape} in {own.classes} classes, but {name} has "
+            f"{dataset.info.shape} in {len(dataset.info.classes)}: run `genlib judge train {name} --replace`."
+        )
+    return judge
 
 
 def header(network: Classifier, data: str) -> dict[str, str]:

@@ -112,7 +112,7 @@ def test_features_do_not_depend_on_the_batch() -> None:
 def test_a_data_set_without_shared_classes_has_no_judge() -> None:
     data = bars(20)
     data.info = replace(data.info, unseen=True)
-    with pytest.raises(GenlibError, match=r"bars has no classes .* --no-samples"):
+    with pytest.raises(GenlibError, match=r"bars has no two classes .* --no-samples"):
         architecture_for(data)
 
 
@@ -160,6 +160,15 @@ def test_a_judge_with_another_architecture_in_its_header_is_refused(folder: Path
     write(folder, **change)
     with pytest.raises(GenlibError, match=r"cannot be read .* train it again with `genlib judge train bars --replace`"):
         find_judge(bars(20))
+
+
+def test_a_judge_of_other_pictures_is_refused(folder: Path) -> None:
+    """A user's own data set may be made anew, under its old name."""
+    write(folder)
+    data = bars(20)
+    data.info = replace(data.info, shape=(1, 9, 9))
+    with pytest.raises(GenlibError, match=r"of shape \(1, 8, 8\) .*`genlib judge train bars --replace`"):
+        find_judge(data)
 
 
 def test_files_that_are_no_judges_are_refused(folder: Path) -> None:
