@@ -1,30 +1,35 @@
-"""Latent space: the plane of a model whose code is two numbers. Wander, encode a picture, see the grid of decodes."""
+"""Latent space: where a model's pictures come from. Wander, encode a picture, see the grid of decodes, change one number at a time."""
 
 import streamlit as st
 
-from genlib.ui import frame, latent, latent_encode, latent_lesson, latent_points, latent_view
+from genlib.ui import frame, latent, latent_encode, latent_lesson, latent_many, latent_points, latent_side, latent_view
 
-frame.header("Latent space", "Every picture comes from two numbers, a point of this plane. Drag it.")
+frame.header("Latent space", "Every picture comes from a few numbers. Drag the point and see which.")
 settings = latent.settings()
 codes = latent.codes_if_here(settings)
 plane = latent.plane(settings, codes)
 begun = latent_points.start(settings, plane)
-picture, reach = None, plane.extent
+picture, reach, planes = None, plane.extent, []
 if settings.view == latent.PLANE:
-    latent_view.show_pad(settings, codes, plane, begun)
-    latent_view.path_controls(settings, plane, begun)
+    latent_view.show_pad(settings, codes, plane, begun, latent_many.corners(plane))
+    latent_view.path_controls(settings, codes, plane, begun)
 elif settings.view == latent.ENCODE:
     picture = latent_encode.show(settings, codes, plane, begun)
-else:
+elif settings.view == latent.GRID:
     reach = latent_view.show_grid(settings, codes, plane)
+elif settings.view == latent.TRAVERSALS:
+    latent_many.show_traversals(settings, codes)
+elif settings.view == latent.INTERPOLATE:
+    latent_many.show_ways(settings)
+else:
+    planes = latent_side.show(settings)
 progress = st.container()
 latent_encode.tidy_link(settings)
-latent_view.show_facts(settings, codes)
+if settings.view != latent.PLANES:
+    latent_view.show_facts(settings, codes, latent_many.share_sentence(settings, plane))
 frame.lesson(
-    notice=latent_lesson.NOTICE,
-    attempt=latent_lesson.ATTEMPT,
-    maths=latent_lesson.maths(plane),
-    code=latent_lesson.code(settings, latent_points.now(begun), picture, reach),
+    **latent_lesson.texts(settings, plane),
+    code=latent_lesson.code(settings, latent_points.now(begun), picture, reach, planes),
     model=type(settings.model),
 )
 with progress:

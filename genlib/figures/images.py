@@ -5,6 +5,7 @@ pixel; browsers would blur a picture that they have to enlarge themselves. Gaps 
 light and dark pages alike.
 """
 
+import base64
 import io
 import math
 
@@ -127,3 +128,8 @@ def png(pixels: np.ndarray) -> bytes:
         buffer, "PNG", compress_level=2
     )  # enlarged pictures shrink well at any level; 2 is quick
     return buffer.getvalue()
+
+
+def data_url(pixels: np.ndarray) -> str:
+    """The same as an address that a figure can hold."""
+    return "data:image/png;base64," + base64.b64encode(png(pixels)).decode()

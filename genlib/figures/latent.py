@@ -4,7 +4,6 @@ Codes are points (x, y) = (z1, z2) of the plane [-extent, extent]^2. A lattice o
 a picture: x rises to the right, y falls from row to row.
 """
 
-import base64
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -182,7 +181,7 @@ def grid_figure(tiles: np.ndarray, ticks: np.ndarray) -> dict[str, Any]:
     scale = max(1, math.ceil(SHEET / (n * pixels.shape[1])))  # enlarged here: the browser would blur it
     sheet = images.sheet(pixels, n, scale=scale, gap=0)[..., :3]
     picture = {
-        "source": "data:image/png;base64," + base64.b64encode(images.png(sheet)).decode(),
+        "source": images.data_url(sheet),
         "layer": "below", "sizing": "stretch", "xref": "x", "yref": "y", "x": -0.5, "y": n - 0.5, "sizex": n, "sizey": n,
     }  # fmt: skip
     hover = _cells(np.zeros((n, n)), ticks, "z = (%{customdata[0]:.2f}, %{customdata[1]:.2f})<extra></extra>")

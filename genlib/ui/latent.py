@@ -1,6 +1,8 @@
 """The Latent space page's settings and what it knows about a model's plane.
 
-What it shows is in `genlib.ui.latent_view` and `genlib.ui.latent_encode`. All that is costly is computed once per
+Codes of two numbers are a plane; of more, the page shows a plane through their space, and so it does for the noise of models
+without an encoder (genlib/figures/latent_flat.py). What it shows is in `genlib.ui.latent_view`, `latent_encode`,
+`latent_many` and `latent_side`. All that is costly is computed once per
 checkpoint for all visitors: the atlas that the browser decodes from, and the codes of the test images. The latter take
 seconds, so the page opens with the first thousand and fetches the others while it is looked at.
 """
@@ -15,7 +17,9 @@ import torch
 from genlib.data import datasets
 from genlib.errors import GenlibError
 from genlib.figures import latent as figures
+from genlib.figures.latent_flat import CORNERS, Flat, principal_plane, through_three, whole_plane
 from genlib.models import abilities
+from genlib.models.variational import active
 from genlib.training import checkpoint
 from genlib.ui import links, models, pick_image
 from genlib.ui.components import atlas_sheet
@@ -23,7 +27,12 @@ from genlib.ui.components.wire import digest
 from genlib.ui.recent import Recent
 
 # What stands on the controls, and in the address
-PLANE, ENCODE, GRID = VIEWS = ("Plane", "Encode", "Grid")
+PLANE, ENCODE, GRID, PLANES = VIEWS = ("Plane", "Encode", "Grid", "Planes")
+TRAVERSALS, INTERPOLATE = "Traversals", "Interpolate"
+CODES, NOISE = "latent code", "adversaries"  # the abilities: codes of images, and noise that is decoded
+VIEWS_OF_MANY = (PLANE, TRAVERSALS, PLANES)  # of a code of more than two numbers
+VIEWS_OF_NOISE = (PLANE, INTERPOLATE, PLANES)
+ALL_VIEWS = (*VIEWS, TRAVERSALS, INTERPOLATE)
 TEST_IMAGE, DRAWING = SOURCES = ("Test image", "Drawing")
 BY_THE_PRIOR, EVEN = SPACINGS = ("By the prior", "Even")
 LEAST_GRID, MOST_GRID = 3, 30
@@ -47,6 +56,22 @@ class Settings:
     index: int
     n: int
     spacing: str
+    seed: int = 0  # of the noise that a plane goes through
+
+    @property
+    def encodes(self) -> bool:
+        """Whether images have codes; else there is only noise."""
+        return CODES in abilities(self.model)
+
+    @property
+    def numbers(self) -> int:
+        """Of how many numbers a code is."""
+        return int(self.model.config.latent)
+
+    @property
+    def is_plane(self) -> bool:
+        """Whether the codes of images are points of a plane."""
+        return self.encodes and self.numbers == 2
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -68,7 +93,7 @@ class Settings:
 class Codes:
     """The codes of N test images, of ``total`` that there will be.
 
-    ``mean`` and ``log_var`` of q(z | x) are float32 [N, 2]; ``labels`` and ``index``, their places in the test set,
+    ``mean`` and ``log_var`` of q(z | x) are float32 [N, latent]; ``labels`` and ``index``, their places in the test set,
     int [N].
     """
 
@@ -83,26 +108,43 @@ class Codes:
         return len(self.mean) == self.total
 
     @property
+    def kl_per_latent(self) -> np.ndarray:
+        """KL(q(z_i | x) || N(0, 1)) of each number of the code, averaged over the images, [latent] nats."""
+        return 0.5 * (self.mean**2 + np.exp(self.log_var) - 1 - self.log_var).mean(0)
+
+    @property
     def kl(self) -> float:
         """KL(q(z | x) || N(0, I)) averaged over the images, nats."""
-        return float(0.5 * (self.mean**2 + np.exp(self.log_var) - 1 - self.log_var).sum(1).mean())
+        return float(self.kl_per_latent.sum())
+
+    @property
+    def active(self) -> np.ndarray:
+        """Which numbers of the code say something of the image, bool [latent]."""
+        return active(torch.from_numpy(self.mean)).numpy()
 
     def drawn(self) -> np.ndarray:
-        """One draw of q(z | x) for each image, [N, 2]; always the same ones."""
+        """One draw of q(z | x) for each image, [N, latent]; always the same ones."""
         noise = np.random.default_rng(0).standard_normal(self.mean.shape, np.float32)
         return self.mean + np.exp(0.5 * self.log_var) * noise
 
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """What the pad is made of; see `figures.Atlas`. ``centres``: each class's median code."""
+    """What the pad is made of; see `figures.Atlas`. ``flat``: where in the space of codes it lies; ``centres``: each class's
+    median on it; ``corners``: the draws of noise that it goes through."""
 
+    flat: Flat
     sheet: np.ndarray
     side: int
     extent: float
     error: float
     worst: float
     centres: list[Point | None]
+    corners: tuple[Point, ...] = ()
+
+    def points(self, codes: np.ndarray) -> np.ndarray:
+        """Codes [N, latent] -> their points on the plane [N, 2]."""
+        return self.flat.project(torch.from_numpy(codes)).numpy()
 
 
 _codes: Recent[Codes] = Recent(16)  # all of these are shared by all visitors
@@ -115,27 +157,60 @@ _costs: Recent[np.ndarray] = Recent(16)
 
 def settings() -> Settings:
     """The sidebar. Values that a link got wrong are named in a sentence, and the defaults are taken."""
-    links.check_choice("view", VIEWS, "The view")
+    links.check_choice("view", ALL_VIEWS, "The view")
     links.check_choice("source", SOURCES, "The source")
     links.check_choice("spacing", SPACINGS, "The spacing")
     links.check_number("n", LEAST_GRID, MOST_GRID, "The grid's side")
-    source, index, n, spacing = TEST_IMAGE, 0, 20, BY_THE_PRIOR
+    links.check_number("seed", 0, 2**31 - 1, "The seed")
+    source, index, n, spacing, seed = TEST_IMAGE, 0, 20, BY_THE_PRIOR, 0
     with st.sidebar:
-        name = models.choose("latent code")
+        name = models.choose(CODES, NOISE)
         data = models.available()[name][1]
         model = models.get(name)
-        refuse_other_planes(name, model)
-        view = _segments("View", VIEWS, "view")
+        view = _choose_view(model)
         if view == ENCODE:
             source = _segments("Picture", SOURCES, "source")
-            index = pick_image.choose_index(data, "latent") if source == TEST_IMAGE else 0
+        if (view == ENCODE and source == TEST_IMAGE) or view == TRAVERSALS:
+            index = _choose_image(data)
+        if view in (PLANE, INTERPOLATE) and CODES not in abilities(model):
+            seed = _choose_noise()
         if view == GRID:
             spacing = _segments("Spacing", SPACINGS, "spacing")
             n = st.slider(
                 "Pictures a side", LEAST_GRID, MOST_GRID, 20, key="n", bind="query-params", persist_state="page"
             )
     version = checkpoint.find_named(name).stat().st_mtime
-    return Settings(name, version, data, model, view, source, index, int(n), spacing)
+    return Settings(name, version, data, model, view, source, index, int(n), spacing, seed)
+
+
+def _choose_view(model: Any) -> str:
+    """The views that this model has; one that only other kinds of models have gives way to the first."""
+    numbers = model.config.latent
+    options = VIEWS_OF_NOISE if CODES not in abilities(model) else VIEWS if numbers == 2 else VIEWS_OF_MANY
+    asked = st.session_state.get("view", st.query_params.get("view"))
+    if asked is not None and asked not in options:
+        st.session_state["view"] = options[0]
+    return _segments("View", options, "view")
+
+
+def _choose_image(data: str) -> int:
+    """A test image, where there are any."""
+    with links.forgiving():
+        return pick_image.choose_index(data, "latent")
+    return 0
+
+
+def _choose_noise() -> int:
+    left, right = st.columns(2, vertical_alignment="bottom")
+    seed = left.number_input(
+        "Seed", 0, 2**31 - 1, 1, key="seed", bind="query-params", persist_state="page", help="Which noise is drawn."
+    )
+    right.button("New noise", icon="🎲", on_click=_next_seed, width="stretch")
+    return int(seed)
+
+
+def _next_seed() -> None:
+    st.session_state["seed"] = st.session_state["seed"] % (2**31 - 1) + 1
 
 
 def _segments(label: str, options: tuple[str, ...], key: str) -> str:
@@ -152,25 +227,17 @@ def _segments(label: str, options: tuple[str, ...], key: str) -> str:
     )
 
 
-def refuse_other_planes(name: str, model: Any) -> None:
-    """A latent code that is no point of a plane is a `GenlibError`."""
-    with models.computing():
-        numbers = model.encode(torch.zeros(1, *model.config.shape, device=model.device))[0].shape[1]
-    if numbers != 2:
-        raise GenlibError(
-            f"The code of {name} has {numbers} number{'s' if numbers > 1 else ''}, and this page shows planes, "
-            "which have 2: choose another model, or train one with latent = 2."
-        )
-
-
 # -- the plane and its codes -------------------------------------------------------------------------------------------
 
 
 def codes_if_here(s: Settings) -> Codes | None:
     """The codes there are so far, at least the first chunk.
 
-    Without the data set, or with one of another shape, the page says so and goes on without them.
+    Without the data set, or with one of another shape, the page says so and goes on without them. A model without an encoder
+    has none.
     """
+    if not s.encodes:
+        return None
     with links.forgiving():
         dataset = datasets.load(s.data)
         if dataset.info.shape != s.shape:
@@ -206,16 +273,40 @@ def more_codes(s: Settings) -> Codes:
 
 
 def plane(s: Settings, found: Codes | None) -> Plane:
-    """The plane that holds the first chunk of codes, and its atlas."""
-    made = _planes.get(s.key(found is None))
+    """The plane that holds the first chunk of codes, or that goes through three draws of noise, and its atlas."""
+    key = s.key(found is None, s.seed)
+    made = _planes.get(key)
     if made is None:
-        first = found.mean[:CHUNK] if found else np.zeros((0, 2), np.float32)
+        first = found.mean[:CHUNK] if found else np.zeros((0, s.numbers), np.float32)
+        flat = _flat(s, torch.from_numpy(first))
+        points = flat.project(torch.from_numpy(first)).numpy()
         with models.computing():
-            atlas = figures.make_atlas(s.model.decode, figures.extent_of(first), s.model.device)
-        centres = figures.class_centres(first, found.labels[:CHUNK], len(s.classes)) if found else []
-        made = Plane(atlas_sheet(atlas.tiles, atlas.side), atlas.side, atlas.extent, atlas.error, atlas.worst, centres)
-        _planes.put(s.key(found is None), made)
+            atlas = figures.make_atlas(
+                lambda xy: s.model.decode(flat.lift(xy)), figures.extent_of(points), s.model.device
+            )
+        centres = figures.class_centres(points, found.labels[:CHUNK], len(s.classes)) if found else []
+        corners = CORNERS if flat.norm else ()
+        sheet = atlas_sheet(atlas.tiles, atlas.side)
+        made = Plane(flat, sheet, atlas.side, atlas.extent, atlas.error, atlas.worst, centres or list(corners), corners)
+        _planes.put(key, made)
     return made
+
+
+def _flat(s: Settings, codes: torch.Tensor) -> Flat:
+    """Where the plane lies in the space of codes."""
+    if s.numbers == 2:
+        return whole_plane()
+    if not s.encodes:
+        return through_three(noise(s))
+    if len(codes) < 2:  # without the data set: the plane of the first two numbers
+        return Flat(torch.zeros(s.numbers), torch.eye(2, s.numbers))
+    return principal_plane(codes)
+
+
+def noise(s: Settings) -> torch.Tensor:
+    """The three draws of noise of this seed, [3, latent]."""
+    with models.computing():
+        return s.model.noise(3, s.model.generator(s.seed))
 
 
 def reference(s: Settings) -> np.ndarray | None:
@@ -232,7 +323,8 @@ def _measure(s: Settings, found: Codes) -> None:
 
 
 def _missing(s: Settings, found: Codes) -> bool:
-    return not found.complete or ("bounded likelihood" in abilities(s.model) and reference(s) is None)
+    measured = s.model.no_likelihood is None and "bounded likelihood" in abilities(s.model)
+    return not found.complete or (measured and reference(s) is None)
 
 
 def fetch_more(s: Settings, found: Codes | None) -> None:

@@ -142,7 +142,8 @@ def _encode(s: Settings, picture: np.ndarray) -> Encoded:
         image = torch.from_numpy(pixels.copy()).movedim(-1, 0)[None].float().to(s.model.device) / 255
         mean, log_var = s.model.encode(image)
         rebuilt = s.model.decode(mean)[0].cpu()
-        bound = s.model.bound(image) if "bounded likelihood" in abilities(s.model) else None
+        measured = s.model.no_likelihood is None and "bounded likelihood" in abilities(s.model)
+        bound = s.model.bound(image) if measured else None
     x, y = mean[0].tolist()
     sigma_x, sigma_y = (0.5 * log_var[0]).exp().tolist()
     costs = (float(bound.reconstruction[0]), float(bound.kl[0])) if bound else None

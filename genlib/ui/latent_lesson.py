@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from genlib.ui import latent
+from genlib.ui import latent, latent_many, latent_many_lesson
 from genlib.ui.latent import Plane, Settings
 from genlib.ui.latent_points import Start, write_point
 from genlib.ui.latent_view import FRAMES, SHOWN
@@ -57,26 +57,35 @@ Lines = tuple[list[str], list[str]]
 """Imports, and what follows the loading of the model."""
 
 
-def maths(p: Plane) -> str:
-    """The formulas, and how good what the browser shows under the pointer is."""
-    return MATHS + (
+def texts(s: Settings, p: Plane) -> dict[str, str]:
+    """What to notice, to try, and the maths, of this kind of space."""
+    notice, attempt, formulas = latent_many_lesson.texts(s) or (NOTICE, ATTEMPT, MATHS)
+    return {"notice": notice, "attempt": attempt, "maths": formulas + _under_the_pointer(p)}
+
+
+def _under_the_pointer(p: Plane) -> str:
+    """How good what the browser shows under the pointer is."""
+    return (
         f"\n**Under the pointer** the browser blends the nearest four of {p.side} × {p.side} true decodes, so that "
         f"nothing has to be sent while you drag. Here a blend differs from the true decode by {p.error:.2f} of 255 grey "
         f"levels on average, and in 999 of 1,000 pixels by no more than {p.worst:.0f}.\n"
     )
 
 
-def code(s: Settings, now: Start, picture: np.ndarray | None, reach: float) -> str:
+def code(s: Settings, now: Start, picture: np.ndarray | None, reach: float, planes: list[str]) -> str:
     """The lines that give the current view.
 
-    ``picture``: the one that is encoded, uint8; ``reach``: how far the grid's even steps go.
+    ``picture``: the one that is encoded, uint8; ``reach``: how far the grid's even steps go; ``planes``: those side by side.
     """
     if s.view == latent.ENCODE:
         imports, lines = _encode_lines(s, picture)
+    elif s.view in (latent.TRAVERSALS, latent.INTERPOLATE, latent.PLANES) or not s.is_plane:
+        imports, lines = latent_many_lesson.lines(s, now, planes, latent_many.rank_now())
     else:
         imports, lines = _grid_lines(s, reach) if s.view == latent.GRID else _plane_lines(s, now)
-    imports = sorted(imports, key=lambda line: (line.startswith("from"), line))
-    return "\n".join([*imports, "", f'model = genlib.load("{s.checkpoint}")', *lines])
+    imports = sorted(set(imports), key=lambda line: (line.startswith("from"), line))
+    model = [] if s.view == latent.PLANES else [f'model = genlib.load("{s.checkpoint}")']
+    return "\n".join([*imports, "", *model, *lines])
 
 
 def _images(n: int, s: Settings) -> str:

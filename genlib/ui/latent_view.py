@@ -7,6 +7,7 @@ import numpy as np
 import streamlit as st
 
 from genlib.figures import latent as figures
+from genlib.models.variational import ACTIVE
 from genlib.training import checkpoint
 from genlib.ui import latent, latent_points, links, models
 from genlib.ui.components import LatentPadValue, latent_pad
@@ -43,9 +44,10 @@ def show_pad(
         grid=p.side,
         extent=p.extent,
         key="latent-pad",
-        points=found.mean[:SHOWN] if found else None,
+        points=p.points(found.mean[:SHOWN]) if found else None,
         point_classes=found.labels[:SHOWN] if found and s.classes else None,
         class_names=s.classes,
+        prior_rings=() if p.corners else (1, 2, 3),
         z=begun.z,
         anchors=(begun.a, begun.b),
         path=s.view == latent.PLANE,
@@ -58,8 +60,10 @@ def show_pad(
     return value
 
 
-def path_controls(s: Settings, p: Plane, begun: Start) -> None:
+def path_controls(s: Settings, found: Codes | None, p: Plane, begun: Start) -> None:
     """Two classes whose middles become the ends of the path."""
+    if not found:
+        return
     centres = {c: centre for c, centre in zip(s.classes, p.centres, strict=False) if centre and _inside(centre, p)}
     if not centres:
         return
@@ -92,9 +96,9 @@ def _inside(point: latent.Point, p: Plane) -> bool:
 # -- facts -------------------------------------------------------------------------------------------------------------
 
 
-def show_facts(s: Settings, found: Codes | None) -> None:
-    """Measured figures, and in the sidebar, in sight, what is wrong with the plane if something is."""
-    lines = [line for line in (_bound(s), _spread(found)) if line]
+def show_facts(s: Settings, found: Codes | None, about: str | None = None) -> None:
+    """``about`` the plane, measured figures, and in the sidebar, in sight, what is wrong with the plane if something is."""
+    lines = [line for line in (about, _bound(s), _spread(s, found)) if line]
     if lines:
         st.markdown("  \n".join(lines))
     warning = verdict(found) if found else None
@@ -104,6 +108,10 @@ def show_facts(s: Settings, found: Codes | None) -> None:
 
 def _bound(s: Settings) -> str | None:
     """The ELBO of the test set: from the card of a shipped checkpoint, else as measured here."""
+    if not s.encodes:
+        return f"No encoder: no image has a code. Noise is {s.numbers} numbers, drawn from N(0, I)."
+    if s.model.no_likelihood:
+        return f"No nats to compare: {s.model.no_likelihood}."
     scores = _card(s.checkpoint).get("scores", {})
     if "elbo_nats" in scores:
         names = {"reconstruction_nats": "reconstruction", "kl_nats": "KL"}
@@ -118,9 +126,15 @@ def _bound(s: Settings) -> str | None:
     return f"−ELBO **{costs.mean():.1f} nats** an image, measured here on {len(costs):,} test images."
 
 
-def _spread(found: Codes | None) -> str | None:
+def _spread(s: Settings, found: Codes | None) -> str | None:
     if not found:
         return None
+    if not s.is_plane:
+        return (
+            f"Codes of {len(found.mean):,} test images: KL {found.kl:.2f} nats each. **{int(found.active.sum())} of "
+            f"{s.numbers} numbers are active**: the mean of the others hardly changes from image to image (variance at most "
+            f"{ACTIVE})."
+        )
     x, y = found.mean.std(0)
     outside = float((np.hypot(*found.mean.T) > 3).mean())
     return (

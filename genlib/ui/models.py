@@ -81,12 +81,12 @@ def _available() -> dict[str, tuple[str, str]]:
     return found
 
 
-def available(ability: str | None = None) -> dict[str, tuple[str, str]]:
-    """Checkpoints that can be used now, shipped ones first: name -> (model, data). With an ability, only those that have it."""
+def available(*wanted: str) -> dict[str, tuple[str, str]]:
+    """Checkpoints that can be used now, shipped ones first: name -> (model, data). With abilities, those that have one of them."""
     return {
         name: (model, data)
         for name, (model, data) in _available().items()
-        if model in catalogue.names() and (ability is None or ability in abilities(catalogue.get(model)))
+        if model in catalogue.names() and (not wanted or set(wanted) & set(abilities(catalogue.get(model))))
     }
 
 
@@ -102,9 +102,9 @@ def shape(name: str) -> tuple[int, int, int]:
     return _shape(path, path.stat().st_mtime)
 
 
-def choose(ability: str, *, label: str = "Model", key: str = "model") -> str:
-    """A selectbox of the checkpoints with an ability; the choice lives in the URL under ``key``. Returns the checkpoint's name."""
-    names = list(available(ability))
+def choose(*wanted: str, label: str = "Model", key: str = "model") -> str:
+    """A selectbox of the checkpoints with one of the abilities; the choice lives in the URL under ``key``. Returns the checkpoint's name."""
+    names, ability = list(available(*wanted)), " or ".join(wanted)
     if not names:
         raise GenlibError(
             f"No checkpoint here has the ability {ability!r} yet: train such a model on the Train page first."

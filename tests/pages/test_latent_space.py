@@ -237,7 +237,8 @@ def test_views_keep_what_the_others_chose(page, view: str) -> None:
     [
         ({"model": "../../etc/passwd"}, "passwd"),
         ({"model": "pixelcnn-mnist"}, "pixelcnn-mnist"),
-        ({"model": "vae-mnist-three"}, "3 numbers"),
+        ({"view": "Planes", "planes": "vae-mnist,vae-mnist-three"}, "vae-mnist-three"),
+        ({"seed": "-1"}, "-1"),
         ({"view": "Sing"}, "Sing"),
         ({"z": "1;2"}, "1;2"),
         ({"z": "nan,0"}, "nan,0"),
@@ -260,6 +261,122 @@ def test_a_wrong_link_is_one_sentence(open_page, query: dict[str, str], named: s
     assert "Traceback" not in sentence
     if "model" not in query:
         assert app.code, "the page goes on without it"
+
+
+# -- spaces of many numbers, and of noise --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(planes: Path) -> str:
+    """A model with a code of seven numbers."""
+    path = planes / "vae-mnist-seven.safetensors"
+    if not path.exists():
+        save(path, lively_vae(latent=7))
+    models._available.clear()
+    return "vae-mnist-seven"
+
+
+@pytest.fixture
+def noise(planes: Path) -> str:
+    """A model without an encoder."""
+    from .conftest import tiny
+
+    path = planes / "gan-mnist.safetensors"
+    if not path.exists():
+        model = tiny("gan", latent=9)
+        checkpoint.save(path, model, model.state_dict(), checkpoint.Origin(data="mnist", step=1))
+    models._available.clear()
+    return "gan-mnist"
+
+
+def strips(app: AppTest, chart: int = 0) -> np.ndarray:
+    """The pictures of a strips figure as one array of grey values, without the enlargement."""
+    layout = json.loads(app.get("plotly_chart")[chart].proto.spec)["layout"]
+    sheet = layout["images"][0]["source"].partition(",")[2]
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(sheet))))[..., 0]
+    rows, columns = len(layout["yaxis"]["ticktext"]), len(layout["xaxis"]["ticktext"])
+    scale = -(-pixels.shape[1] // (columns * 29))  # the gap after the last picture is left out
+    small = pixels[scale // 2 :: scale, scale // 2 :: scale]
+    return np.stack([[small[29 * i : 29 * i + 28, 29 * j : 29 * j + 28] for j in range(columns)] for i in range(rows)])
+
+
+@pytest.mark.parametrize("query", [{}, {"z": "0.5,-1.25"}])
+def test_the_plane_of_many_numbers_is_the_principal_one(page, many: str, query: dict[str, str]) -> None:
+    app = page(model=many, **query)
+    names = run(code(app))
+    model, test = genlib.load(many), load("mnist").batch("test", slice(None))
+    mean = model.encode(test)[0]
+    assert names["plane"].share == pytest.approx(
+        float(torch.linalg.eigvalsh(torch.cov(mean.T))[-2:].sum() / mean.var(0).sum()), abs=1e-4
+    )
+    assert f"{names['plane'].share:.0%} of their variance" in text(app)
+    assert f"of {TEST_IMAGES} test images" in text(app)
+    assert names["points"].shape == (TEST_IMAGES, 2)
+    assert names["picture"].shape == (1, 1, 28, 28)
+
+
+def test_strips_change_one_number_of_the_code_each(page, many: str) -> None:
+    app = page(model=many, view="Traversals", digit="5")
+    names = run(code(app))
+    pictures = images.to_pixels(names["pictures"])[..., 0].reshape(7, 11, 28, 28)
+    assert np.abs(strips(app).astype(int) - pictures).max() <= 1
+    order = json.loads(app.get("plotly_chart")[1].proto.spec)["data"][0]["customdata"]
+    assert names["shown"].tolist() == order
+    later = page(model=many, view="Traversals", digit="5", first="4")
+    assert np.array_equal(strips(later), strips(app)[3:])
+
+
+def test_noise_has_a_plane_through_three_draws(page, noise: str) -> None:
+    app = page(model=noise, seed="4", z="0,2")
+    assert "No encoder" in text(app)
+    names = run(code(app))
+    model = genlib.load(noise)
+    draws = model.noise(3, model.generator(4))
+    torch.testing.assert_close(names["picture"], model.decode(draws[:1]), atol=1e-3, rtol=0.0)
+    other = page(model=noise, seed="5", z="0,2")
+    assert not torch.allclose(run(code(other))["picture"], names["picture"])
+
+
+def test_ways_between_draws_are_what_the_code_gives(page, noise: str) -> None:
+    app = page(model=noise, view="Interpolate", seed="4")
+    names = run(code(app))
+    shown = strips(app)
+    assert shown.shape == (4, 11, 28, 28)
+    for row, name in enumerate(("sphere", "straight")):
+        assert np.abs(shown[row].astype(int) - images.to_pixels(names[name])[..., 0]).max() <= 1
+    assert np.abs(shown[0, -1].astype(int) - shown[2, 0]).max() <= 1  # A to B ends where B to C begins
+
+
+def test_planes_stand_side_by_side(page, many: str) -> None:
+    app = page(view="Planes")
+    told = text(app)
+    assert all(f"**{name}** β = 1" in told for name in ("vae-mnist", "vae-mnist-collapsed", "vae-mnist-far"))
+    assert many not in app.multiselect(key="latent-planes").options
+    assert len(app.get("plotly_chart")) == 3
+    assert len(app.image) == 3
+    assert link(app)["planes"] == "vae-mnist,vae-mnist-collapsed,vae-mnist-far"
+    ranges = [json.loads(chart.proto.spec)["layout"]["xaxis"]["range"][1] for chart in app.get("plotly_chart")]
+    assert ranges[2] > 3 * ranges[0]
+    assert "100% of the prior empty" not in told
+    app.toggle(key="same").set_value(True).run()
+    ranges = [json.loads(chart.proto.spec)["layout"]["xaxis"]["range"][1] for chart in app.get("plotly_chart")]
+    assert len(set(ranges)) == 1
+    app.multiselect(key="latent-planes").set_value(["vae-mnist-far"]).run()
+    assert not app.exception
+    assert link(app)["planes"] == "vae-mnist-far"
+    assert run(code(app))["pictures"].shape == (144, 1, 28, 28)
+    app.multiselect(key="latent-planes").set_value([]).run()
+    assert "Choose up to four" in app.info[0].value
+
+
+def test_a_view_that_the_other_kind_of_model_lacks_gives_way(page, many: str, noise: str) -> None:
+    app = page(view="Grid")
+    for name in (many, noise, "vae-mnist"):
+        app.selectbox(key="model").set_value(name).run()
+        assert not app.exception
+        assert not app.error
+        assert app.button_group(key="view").value == "Plane"
+    assert not page(model=many, view="Encode").error
 
 
 # -- models and data of every kind -------------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ def test_a_bad_name_is_one_sentence_and_starts_nothing(
 ) -> None:
     make_run("taken")
     app = open_page("train", new="vae")
-    app.text_input[0].set_value(name)
+    next(field for field in app.text_input if field.label == "Run name").set_value(name)
     button(app, "Start").click()  # type: ignore[attr-defined]
     app.run()
     assert [part in error.value for error in app.error] == [True]
