@@ -13,6 +13,7 @@ _WHERE: dict[str, str] = {
     "dcgan": "genlib.models.dcgan:DCGAN",
     "dcgan-bn": "genlib.models.dcgan_bn:DCGANBatchNorm",
     "wgan-gp": "genlib.models.wgan_gp:WGANGP",
+    "gran": "genlib.models.gran:GRAN",
     "vae": "genlib.models.vae:VAE",
     "vae-mlp": "genlib.models.vae_mlp:VAEMLP",
     "draw": "genlib.models.draw:DRAW",

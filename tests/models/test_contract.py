@@ -21,6 +21,7 @@ ABILITIES_OF = {
     "dcgan": {"adversaries"},
     "dcgan-bn": {"adversaries"},
     "wgan-gp": {"adversaries"},
+    "gran": {"adversaries", "step-wise drawing"},
     "vae": {"bounded likelihood", "latent code"},
     "vae-mlp": {"bounded likelihood", "latent code"},
     "draw": {"bounded likelihood", "step-wise drawing"},
