@@ -81,7 +81,7 @@ def wall(
     ground, ink = (rgb("#11151B"), rgb("#EDF1F6")) if dark else (rgb("#FFFFFF"), rgb("#17202B"))
     down, right = tile_height(height) + GAP, width + GAP
     rows = -(-n // columns)
-    sheet = np.empty((rows * down - GAP, columns * right - GAP, 3), np.uint8)
+    sheet = np.empty((rows * down, columns * right - GAP, 3), np.uint8)
     sheet[:] = ground
     track = (ground.astype(int) * 3 + ink) // 4
     for i in range(n):

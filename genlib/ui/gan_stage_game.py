@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genlib.data import Dataset, datasets
 from genlib.errors import GenlibError
@@ -88,6 +88,7 @@ class Game:
                 )
             _games.add(self)
         self.model = model.to(checkpoint.pick_device()).train()
+        self.parts = self.model.parts()
         self.dataset = dataset
         self.optimizers = HandOptimizers(self.model, seed)
         self.batch = batch_of(model.config)
@@ -128,17 +129,17 @@ class Game:
         return self.d_steps + self.g_steps
 
     def step_discriminator(self) -> None:
-        """One step of D on fresh real images and as many fresh ones of G; G's weights stay."""
+        """One step of D on fresh real images and as many fresh ones of G; G stays as it is."""
         rows = torch.randint(self.dataset.size("train"), (self.batch,), generator=self._rows)
-        with _learning(self.model):
+        with _learning(self.model, standing=self.parts["generator"]):
             images = self.dataset.batch("train", rows).to(self.model.device)
             terms = self.model.step_discriminator(images, self.optimizers)
         self.d_steps += 1
         self._record(terms)
 
     def step_generator(self) -> None:
-        """One step of G by what D says of fresh images; D's weights stay."""
-        with _learning(self.model):
+        """One step of G by what D says of fresh images; D stays as it is."""
+        with _learning(self.model, standing=self.parts["discriminator"]):
             terms = self.model.step_generator(self.batch, self.optimizers)
         self.g_steps += 1
         self._record(terms)
@@ -241,8 +242,16 @@ def shares(model: Any, verdicts: np.ndarray, on_real: np.ndarray, on_fake: np.nd
 
 
 @contextmanager
-def _learning(model: Model) -> Iterator[None]:
-    """Inside, gradients are kept, also within a visitor's turn, where they are not by default."""
+def _learning(model: Model, *, standing: nn.Module) -> Iterator[None]:
+    """Inside, gradients are kept, also within a visitor's turn, where they are not by default.
+
+    The ``standing`` player has not moved at all afterwards: not even batch norm's running statistics, which the other
+    player's step passes through, and which would let the wall flicker while D learns.
+    """
     model.train()
     with torch.inference_mode(False), torch.enable_grad():
+        before = [buffer.clone() for buffer in standing.buffers()]
         yield
+        with torch.no_grad():
+            for buffer, old in zip(standing.buffers(), before, strict=True):
+                buffer.copy_(old)

@@ -25,6 +25,7 @@ PAUSE = 0.6  # seconds between the beginnings of two turns
 COUNTS = {"1x": 1, "10x": 10, "100x": 100}  # how often a click makes its step
 COLUMNS = 5  # of the wall
 TOP = 1.25  # right end of the meter
+CURVES, VERDICTS = 225, 150  # heights of the plots, pixels
 
 INK = {"light": "#17202B", "dark": "#EDF1F6"}
 
@@ -227,16 +228,16 @@ def _one(found: Stage, index: int, name: str, left: Any, right: Any) -> None:
         ink = INK["dark" if dark else "light"]
         real, fake = _names(game)
         st.plotly_chart(
-            figures.curves_figure(game.curves, _terms(game), _rows(game), 250, ink),
-            key=f"gan-curves-{index}", config={"displayModeBar": False}, theme=None,
+            figures.curves_figure(game.curves, _terms(game), _rows(game), CURVES, ink),
+            key=f"gan-curves-{index}", config={"displayModeBar": False},
             alt=f"Losses {name} over {game.steps} steps: " + _last(game),
         )  # fmt: skip
         st.plotly_chart(
             figures.verdicts_figure(
                 game.on_real, game.on_fake, (real, fake), probability=game.model.verdict != "critic score",
-                height=170, ink=ink,
+                height=VERDICTS, ink=ink,
             ),
-            key=f"gan-verdicts-{index}", config={"displayModeBar": False}, theme=None,
+            key=f"gan-verdicts-{index}", config={"displayModeBar": False},
             alt=f"Verdicts {name}: mean of {real} {game.on_real.mean():.3g}, of {fake} {game.on_fake.mean():.3g}",
         )  # fmt: skip
 
@@ -268,7 +269,7 @@ def _wall(found: Stage, index: int, dark: bool) -> None:
 def _caption(game: Game, wall: Exhibit, short: bool) -> str:
     d, g = wall.steps
     judge = _names(game)[0][0]
-    steps = f"{judge}: {d:,} steps, G: {g:,}"
+    steps = f"Steps: {judge} {d:,}, G {g:,}"
     if short:
         return steps
     fakes, reals = (int((part >= 0.5).sum()) for part in (wall.share_fakes, wall.share_reals))
@@ -320,5 +321,5 @@ def meter(value: float) -> str:
         f'<div class="gan-words" role="img" aria-label="{label}"><b>Variety {value:.2f}</b> · {words} '
         f'<div class="gan-meter"><div style="width:{share:.1f}%;background:{colour}"></div>'
         f'<i style="left:{100 / TOP:.1f}%" title="real pictures"></i></div>'
-        "<small>0: all the same picture; the mark at 1: as different as real ones</small></div>"
+        "<small>the mark: as different as real pictures</small></div>"
     )

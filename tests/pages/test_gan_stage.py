@@ -19,7 +19,7 @@ from genlib.ui.gan_stage_noise import between, combine
 from genlib.ui.gan_stage_round import PICTURES, Round, make_round, score
 from tests.pages.conftest import tiny
 
-SMALL = {"generator_width": 8, "discriminator_width": 8, "batch_size": 4}
+SMALL = {"generator_width": 8, "discriminator_width": 16, "batch_size": 4}
 ADVERSARIAL = gan_stage.kinds()
 FAILURES = [(name, preset) for name in ADVERSARIAL for preset, value in get(name).presets.items() if value.failure]
 
@@ -37,6 +37,11 @@ def weights(part: torch.nn.Module) -> list[torch.Tensor]:
     return [p.detach().clone() for p in part.parameters()]
 
 
+def state(part: torch.nn.Module) -> list[torch.Tensor]:
+    """Weights, and batch norm's statistics."""
+    return [value.clone() for value in part.state_dict().values()]
+
+
 def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
@@ -49,11 +54,11 @@ def test_a_step_changes_the_weights_of_its_own_player_only(name):
     g = game(name)
     d, gen = g.model.discriminator_net, g.model.generator_net
     for step, mover, other in ((g.step_discriminator, d, gen), (g.step_generator, gen, d)):
-        before, still = weights(mover), weights(other)
+        before, still = weights(mover), state(other)
         with torch.inference_mode():  # as in a visitor's turn
             step()
         assert not same(before, weights(mover))
-        assert same(still, weights(other))
+        assert same(still, state(other))
 
 
 @pytest.mark.parametrize("name", ADVERSARIAL)
@@ -85,8 +90,9 @@ def test_the_wall_keeps_its_noise_and_its_history_stays_bounded():
     assert steps == sorted(set(steps))
     assert steps[0] == 0
     assert steps[-1] == 3 * FRAMES
-    # D alone has learned, so that the same noise gives nearly the same pictures (only batch norm's statistics move)
-    assert np.abs(g.frames[-1].fakes.astype(int) - g.frames[-2].fakes).max() <= 25
+    # D alone has learned: the same noise gives the same pictures, and other verdicts
+    assert np.array_equal(g.frames[0].fakes, g.frames[-1].fakes)
+    assert not np.array_equal(g.frames[0].on_fakes, g.frames[-1].on_fakes)
 
 
 def test_what_is_no_number_any_more_ends_the_game():
@@ -208,14 +214,14 @@ def test_a_round_is_half_real_fair_and_without_a_mark_on_either_kind(name):
     assert torch.equal(one.images, again.images)
     assert not torch.equal(one.images, other.images)
     assert one.real.sum() == PICTURES // 2
-    test = dataset.images("test").float() / 255
-    for image, real in zip(one.images, one.real, strict=True):
-        assert bool((test == image).flatten(1).all(1).any()) == bool(real)
+    test = {image.numpy().tobytes() for image in dataset.images("test")}
+    for image, real in zip((one.images * 255).round().byte(), one.real, strict=True):
+        assert (image.numpy().tobytes() in test) == real
     # every picture lies on the grey levels of a file
     assert torch.equal((one.images * 255).round() / 255, one.images)
     assert one.judge_score == (one.judge == one.real).sum()
-    first = np.mean([make_round(model, dataset, seed).real[0] for seed in range(40)])
-    assert 0.25 < first < 0.75
+    first = np.mean([make_round(model, dataset, seed).real[0] for seed in range(20)])
+    assert 0.2 < first < 0.8
 
 
 def test_answers_after_the_limit_do_not_count():
@@ -259,13 +265,15 @@ def tiny_fields(monkeypatch):
     [
         {"kind": "gan", "preset": "quick"},
         {"kind": "gan", "preset": "mode-collapse"},
-        {"start": "Checkpoint", "model": "wgan-gp-mnist"},
+        {"start": "Checkpoint", "model": "gan-mnist"},
         {"view": "Noise", "model": "gan-mnist"},
         {"view": "Noise", "way": "Arithmetic", "model": "wgan-gp-mnist", "a": "3", "b": "4", "c": "5"},
         {"view": "Be D", "model": "dcgan-bn-mnist", "seed": "5"},
     ],
 )
-def test_every_view_opens_and_gives_code_that_runs(open_page, tiny_fields, query):
+def test_every_view_opens_and_gives_code_that_runs(open_page, request, query):
+    if "preset" in query:
+        request.getfixturevalue("tiny_fields")
     app = open_page("gan_stage", **query)
     assert not app.exception
     assert not errors(app)
@@ -297,6 +305,14 @@ def test_the_buttons_step_the_players_and_again_begins_anew(open_page, tiny_fiel
     assert (game.d_steps, game.g_steps, len(game.frames)) == (0, 0, 1)
     assert not app.exception
     assert not errors(app)
+
+
+def test_a_critics_stage_speaks_of_a_critic(open_page):
+    app = open_page("gan_stage", start="Checkpoint", model="wgan-gp-mnist")
+    app.button(key="gan-D").click().run()
+    assert not errors(app)
+    assert app.button(key="gan-D").label == "Step C"
+    assert stage_of(app).games[0].d_steps == 1
 
 
 def test_play_goes_on_turn_by_turn_until_it_is_stopped(open_page, tiny_fields):
@@ -359,7 +375,7 @@ def test_a_round_is_played_and_its_score_kept_for_its_model(open_page):
         ({"model": "../../etc/passwd"}, "passwd"),
         ({"model": "pixelcnn-mnist"}, "pixelcnn-mnist"),
         ({"view": "Noise", "model": "nobody"}, "nobody"),
-        ({"view": "Noise", "a": "18"}, "18"),
+        ({"view": "Noise", "way": "Arithmetic", "a": "18"}, "18"),
         ({"view": "Sing"}, "Sing"),
         ({"view": "Noise", "way": "Sideways"}, "Sideways"),
         ({"seed": "-1"}, "-1"),
