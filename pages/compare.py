@@ -12,8 +12,7 @@ frame.header(
 names = compare.choose()
 seed = compare.seed()
 compare.walls(names, seed)
-with st.spinner("Measuring how long each model takes to draw, here and now"):
-    entries = compare.entries(names)
+entries = compare.entries(names, seed)
 compare.table(entries)
 st.plotly_chart(speed_figure(entries), key="speed", config={"displayModeBar": False})
 compare_claims.claims(entries)

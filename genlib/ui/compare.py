@@ -8,17 +8,16 @@ import torch
 
 from genlib.data import datasets
 from genlib.errors import GenlibError
-from genlib.evaluation import measure, parameters
+from genlib.evaluation import parameters
 from genlib.figures import compare as figures
 from genlib.figures.images import png, sheet, to_pixels
 from genlib.training import checkpoint
-from genlib.ui import links, models
+from genlib.ui import links, models, pick_draw
 from genlib.ui import walls as walls_of
 
 WALL = walls_of.Layout(n=16, columns=4, scale=3, gap=3)
 MOST = 24  # checkpoints at once
 AT_ONCE = 6  # walls that fit beside each other
-TIMED = 16  # images a drawing time is measured on
 
 
 def choose() -> list[str]:
@@ -51,15 +50,8 @@ def _on_one_data_set(names: list[str]) -> list[str]:
 
 def seed() -> int:
     """The one seed of all walls, in the URL."""
-    links.check_number("seed", 0, 2**31 - 1, "The seed")
     with st.sidebar:
-        value = st.number_input("Seed", 0, 2**31 - 1, 1, key="seed", bind="query-params", persist_state="page")
-        st.button("New seed", icon="🎲", on_click=_next_seed, width="stretch")
-    return int(value)
-
-
-def _next_seed() -> None:
-    st.session_state["seed"] = st.session_state["seed"] % (2**31 - 1) + 1
+        return pick_draw.choose_seed("Every wall is drawn with it.")
 
 
 def walls(names: list[str], seed: int) -> None:
@@ -82,22 +74,11 @@ def walls(names: list[str], seed: int) -> None:
     walls_of.ahead(names, seed + 1, WALL)
 
 
-def version(name: str) -> float:
-    return checkpoint.find_named(name).stat().st_mtime
-
-
 @st.cache_data(max_entries=16, show_spinner=False)
 def _real(data: str, seed: int) -> bytes:
     dataset = datasets.load(data)
     rows = torch.randperm(dataset.size("test"), generator=torch.Generator().manual_seed(seed))[: WALL.n]
     return png(sheet(to_pixels(dataset.batch("test", rows)), WALL.columns, scale=WALL.scale, gap=WALL.gap))
-
-
-@st.cache_data(max_entries=64, ttl=900, show_spinner=False)
-def _seconds_per_image(name: str, version: float) -> float:
-    model = models.get(name)
-    with models.computing():
-        return measure(model, TIMED, seconds=1.0).sample_seconds_per_image
 
 
 def facts(name: str) -> dict[str, Any]:
@@ -109,7 +90,7 @@ def facts(name: str) -> dict[str, Any]:
     return {"header": header, "scores": scores}
 
 
-def entries(names: list[str]) -> list[figures.Entry]:
+def entries(names: list[str], seed: int) -> list[figures.Entry]:
     """The chosen checkpoints with their scores and the drawing time here and now."""
     found = []
     for name in names:
@@ -123,7 +104,7 @@ def entries(names: list[str]) -> list[figures.Entry]:
                 scores.get("binarisation"),
                 exact is not None,
                 nats,
-                _seconds_per_image(name, version(name)),
+                walls_of.draw(name, seed, WALL).seconds / WALL.n,
             )
         )
     return found
@@ -168,9 +149,7 @@ def table(found: list[figures.Entry]) -> None:
             "bits": number("Bits/dim", format="%.4f"),
             "form": st.column_config.TextColumn("Data form", help="how grey pixels became bits"),
             "verdict": st.column_config.TextColumn("Comparable?", width="medium"),
-            "ms": number(
-                "ms per image", format="%.2f", help=f"drawing {TIMED} images at once, median, on this machine, now"
-            ),
+            "ms": number("ms per image", format="%.2f", help=f"drawing the wall of {WALL.n} at once, on this machine"),
             "parameters": number("Parameters", format="localized"),
             "minutes": number("Training, min", format="%.0f"),
             "seen": number("Images seen", format="compact"),

@@ -9,7 +9,7 @@ from genlib.evaluation import receptive_field, training_seconds
 from genlib.evaluation.claims import Rival, Verdict, judge
 from genlib.figures.compare import Entry
 from genlib.models.autoregressive import AutoregressiveModel
-from genlib.ui import compare, models
+from genlib.ui import models
 
 STEP_IMAGES = 16  # images of a timed training step
 MARKS = {True: "✓ holds here", False: "✗ does not hold here", None: "? open"}
@@ -45,7 +45,7 @@ def claims(entries: list[Entry]) -> None:
     rivals = []
     with st.spinner("Measuring what each model sees" + (", and its training steps" if state["compare-timed"] else "")):
         for entry in chosen:
-            version = compare.version(entry.name)
+            version = models.version(entry.name)
             rivals.append(
                 Rival(
                     entry.name,

@@ -6,7 +6,6 @@ a preset mask asks for something else, a new `Start` is made, and otherwise the 
 has drawn.
 """
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -17,13 +16,13 @@ import streamlit as st
 from genlib.data import datasets, occlusions, pictures
 from genlib.errors import GenlibError
 from genlib.training import checkpoint
-from genlib.ui import links, models, pick_class, pick_image
+from genlib.ui import links, models, pick_class, pick_draw, pick_image
 from genlib.ui.components import canvas
 from genlib.ui.components.wire import digest
 
 TEST, UPLOAD, DRAW = SOURCES = ("Test image", "Upload", "Draw")
 NONE = "none"
-MAX_COMPLETIONS, MAX_TEMPERATURE, MAX_SEED = 16, 2.0, 2**31 - 1
+MAX_COMPLETIONS = 16
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,6 @@ def settings() -> Settings:
     """The sidebar. Values that a link got wrong are named in a sentence, and the defaults are taken."""
     links.check_choice("source", SOURCES, "The source")
     links.check_number("n", 1, MAX_COMPLETIONS, "The number of completions")
-    links.check_number("temperature", 0, MAX_TEMPERATURE, "The temperature", whole=False)
-    links.check_number("seed", 0, MAX_SEED, "The seed")
     with st.sidebar:
         first = models.choose("completion")
         second = _choose_second(first)
@@ -118,21 +115,10 @@ def settings() -> Settings:
         if source == UPLOAD:
             st.file_uploader("A picture of one thing: PNG, JPEG, GIF, WebP or BMP", key="completion-upload")
         n = st.slider("Completions", 1, MAX_COMPLETIONS, 8, key="n", bind="query-params")
-        temperature = st.slider(
-            "Temperature",
-            0.0,
-            MAX_TEMPERATURE,
-            1.0,
-            0.05,
-            key="temperature",
-            bind="query-params",
-            help="0 always takes the likeliest value; 1 draws from the model.",
-        )
-        left, right = st.columns([3, 2], vertical_alignment="bottom")
-        right.button("🎲 New", on_click=_new_seed, width="stretch", help="Draw again with another seed")
-        seed = left.number_input("Seed", 0, MAX_SEED, key="seed", bind="query-params")
+        temperature = pick_draw.choose_temperature()
+        seed = pick_draw.choose_seed()
         colours = st.toggle("Tint what the model drew", True, key="tint", bind="query-params")
-    return Settings(chosen, source, int(index), int(n), float(temperature), int(seed), colours, told)
+    return Settings(chosen, source, int(index), int(n), temperature, seed, colours, told)
 
 
 def _choose_second(first: str) -> str | None:
@@ -177,7 +163,7 @@ def _why_not(name: str, first: str) -> str:
 
 def _chosen(name: str) -> Chosen:
     data = models.available()[name][1]
-    version = checkpoint.find_named(name).stat().st_mtime
+    version = models.version(name)
     model = models.get(name)
     return Chosen(name, version, data, model, tuple(pick_class.class_names(model, data)) if model.classes else ())
 
@@ -191,10 +177,6 @@ def _tell(chosen: Sequence[Chosen]) -> tuple[tuple[Chosen, ...], str]:
     return tuple(
         replace(each, label=each.classes.index(told)) if told in each.classes else each for each in chosen
     ), told
-
-
-def _new_seed() -> None:
-    st.session_state["seed"] = secrets.randbelow(10_000)
 
 
 # -- the picture and its mask ----------------------------------------------------------------------

@@ -11,8 +11,7 @@ from genlib.data import datasets
 from genlib.errors import GenlibError
 from genlib.figures import glimpses as figures
 from genlib.figures.images import to_pixels
-from genlib.training import checkpoint
-from genlib.ui import links, models, pick_image
+from genlib.ui import links, models, pick_draw, pick_image
 from genlib.ui.components import Attention, Box, Panel, Series, attention_pad, player
 from genlib.ui.components.attention_pad import checked_attention
 from genlib.ui.components.wire import digest
@@ -42,8 +41,6 @@ class Settings:
 def settings() -> Settings:
     """The sidebar. Values that a link got wrong are named in a sentence, and the defaults are taken."""
     links.check_choice("view", VIEWS, "The view")
-    links.check_number("seed", 0, 2**31 - 1, "The seed")
-    links.check_number("temperature", 0, 2, "The temperature", whole=False)
     index, seed, temperature = 0, 0, 1.0
     with st.sidebar:
         name = models.choose("step-wise drawing")
@@ -61,28 +58,11 @@ def settings() -> Settings:
         if view != GENERATE:
             index = pick_image.choose_index(data, "glimpses")
         if view != BY_HAND:
-            seed = st.number_input(
-                "Seed",
-                0,
-                2**31 - 1,
-                1,
-                key="seed",
-                bind="query-params",
-                persist_state="page",
-                help="Which noise z is drawn.",
-            )
-            st.button("New seed", icon="🎲", on_click=_next_seed, width="stretch")
+            seed = pick_draw.choose_seed("Which noise z is drawn.")
         if view == GENERATE:
-            temperature = st.slider(
-                "Temperature", 0.0, 2.0, 1.0, 0.05, key="temperature", bind="query-params", persist_state="page",
-                help="Scales the spread of the prior that z is drawn from.",
-            )  # fmt: skip
-    version = checkpoint.find_named(name).stat().st_mtime
-    return Settings(name, version, data, models.get(name), view, index, int(seed), float(temperature))
-
-
-def _next_seed() -> None:
-    st.session_state["seed"] = st.session_state["seed"] % (2**31 - 1) + 1
+            temperature = pick_draw.choose_temperature("Scales the spread of the prior that z is drawn from.")
+    version = models.version(name)
+    return Settings(name, version, data, models.get(name), view, index, seed, temperature)
 
 
 def trace(s: Settings) -> Any:

@@ -61,6 +61,11 @@ def _loaded(path: Path, version: float) -> Model:
     return model
 
 
+def version(name: str) -> float:
+    """What tells two files of the same name apart: the time of the checkpoint's file."""
+    return checkpoint.find_named(name).stat().st_mtime
+
+
 def get(name: str) -> Model:
     """The model of a shipped checkpoint or a run (never a path), loaded once per process and version of the file."""
     path = checkpoint.find_named(name)

@@ -1,6 +1,5 @@
 """The Pixel by pixel page's controls and its picture. What it shows is in `genlib.ui.pixel_by_pixel_view`."""
 
-import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +13,13 @@ from genlib.errors import GenlibError
 from genlib.figures import pixel_by_pixel as figures
 from genlib.figures.pixel_by_pixel import Walk
 from genlib.models.autoregressive import LABEL_STREAM
-from genlib.training import checkpoint
-from genlib.ui import links, models, pick_image
+from genlib.ui import links, models, pick_class, pick_draw, pick_image
 from genlib.ui.components import canvas
 from genlib.ui.components.wire import digest
 from genlib.ui.recent import Recent
 
 SAMPLE, TEST, DRAWING = SOURCES = ("Sample", "Test image", "Draw")
 ENTROPY, SURPRISE, MEAN = MAPS = ("Entropy", "Surprise", "Mean")
-ANY = "any"
-MAX_SEED, MAX_TEMPERATURE = 2**31 - 1, 2.0
 
 _walks: Recent[Walk] = Recent(12)  # shared by all visitors: the same link is computed once
 
@@ -71,8 +67,6 @@ def settings() -> Settings:
     """The sidebar. Values that a link got wrong are named in a sentence, and the defaults are taken."""
     links.check_choice("source", SOURCES, "The source")
     links.check_choice("map", MAPS, "The map")
-    links.check_number("seed", 0, MAX_SEED, "The seed")
-    links.check_number("temperature", 0, MAX_TEMPERATURE, "The temperature", whole=False)
     index, seed, temperature, drawing = 0, 0, 1.0, None
     with st.sidebar:
         name = models.choose("pixel prediction")
@@ -88,26 +82,15 @@ def settings() -> Settings:
             width="stretch",
             help="Watch the model draw one, or look over its shoulder while it reads yours.",
         )
-        wanted = _choose_class(model, data)
+        classes = pick_class.class_names(model, data) if model.classes else []
+        wanted = pick_class.choose_class(
+            [classes], "any: it draws one by the seed; a given picture is judged under all of them together."
+        )
         if source == TEST:
             index = pick_image.choose_index(data, "pixels")
         if source == SAMPLE:
-            left, right = st.columns([3, 2], vertical_alignment="bottom")
-            right.button("🎲 New", on_click=_new_seed, width="stretch", help="Draw with another seed")
-            seed = left.number_input(
-                "Seed", 0, MAX_SEED, 1, key="seed", bind="query-params", persist_state="page", help="Which picture"
-            )
-            temperature = st.slider(
-                "Temperature",
-                0.0,
-                MAX_TEMPERATURE,
-                1.0,
-                0.05,
-                key="temperature",
-                bind="query-params",
-                persist_state="page",
-                help="0 always takes the likeliest value; 1 draws from the model.",
-            )
+            seed = pick_draw.choose_seed("Which picture it draws.")
+            temperature = pick_draw.choose_temperature()
         if source == DRAWING:
             drawing = _draw(model.config.shape)
         else:
@@ -122,45 +105,16 @@ def settings() -> Settings:
             width="stretch",
             help="How unsure the model was before each value; how much the value surprised it; what it expected.",
         )
-    label, label_name = _label(model, data, wanted, source, int(seed))
-    version = checkpoint.find_named(name).stat().st_mtime
-    return Settings(
-        name, version, data, model, source, shown, index, int(seed), float(temperature), label, label_name, drawing
-    )
+    label, label_name = _label(model, classes, wanted, source, seed)
+    version = models.version(name)
+    return Settings(name, version, data, model, source, shown, index, seed, temperature, label, label_name, drawing)
 
 
-def _new_seed() -> None:
-    st.session_state["seed"] = secrets.randbelow(10_000)
-
-
-def _class_names(model: Any, data: str) -> list[str]:
-    names = list(datasets.describe(data).classes)
-    return names if len(names) == model.classes else [str(label) for label in range(model.classes)]
-
-
-def _choose_class(model: Any, data: str) -> str:
-    """The class that a conditional model is told; other models get no control, and ``any``."""
-    options = [ANY, *_class_names(model, data)] if model.classes else [ANY]
-    links.check_choice("class", options, "The class")
-    if not model.classes:
-        return ANY
-    if st.session_state.get("class", ANY) not in options:  # another model's
-        st.session_state["class"] = ANY
-    return st.selectbox(
-        "Class it is told",
-        options,
-        key="class",
-        bind="query-params",
-        help="any: it draws one by the seed; a given picture is judged under all of them together.",
-    )
-
-
-def _label(model: Any, data: str, wanted: str, source: str, seed: int) -> tuple[int | None, str]:
+def _label(model: Any, names: list[str], wanted: str, source: str, seed: int) -> tuple[int | None, str]:
     """The number and the name of the class; for ``any`` the one that `sample` draws by this seed."""
     if not model.classes:
         return None, ""
-    names = _class_names(model, data)
-    if wanted != ANY:
+    if wanted != pick_class.ANY:
         return names.index(wanted), wanted
     if source != SAMPLE:
         return None, ""

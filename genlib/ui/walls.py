@@ -75,9 +75,9 @@ def quickest_first(names: Sequence[str]) -> list[str]:
 
 
 def _key(name: str, seed: int, layout: Layout) -> str:
-    from genlib.training import checkpoint
+    from genlib.ui import models
 
-    return digest(name, checkpoint.find_named(name).stat().st_mtime, seed, layout)
+    return digest(name, models.version(name), seed, layout)
 
 
 def _drawn(model: "Model", seed: int, layout: Layout) -> Wall:
