@@ -20,7 +20,7 @@ from genlib import data
 from genlib.errors import GenlibError
 from genlib.models import catalogue, count_parameters
 from genlib.models.contract import Config, Model
-from genlib.training import job
+from genlib.training import files, job
 from genlib.training.history import History
 from genlib.training.run import LIVE, Run, RunConfig, Status, all_runs, fresh_name, runs_folder
 from genlib.training.standby import Standby
@@ -207,6 +207,16 @@ def frames(run: Run, shape: tuple[int, int, int]) -> tuple[list[int], list[np.nd
             continue  # a resumed run has just dropped it
         steps.append(step)
     return steps, sheets
+
+
+def newest_distributions(run: Run) -> tuple[int, dict[str, list[float]] | None]:
+    """Step and content of the newest file of `Run.distributions`; (0, None) if there is none that can be read."""
+    for step, path in reversed(run.distributions()):
+        try:
+            return step, files.read_json(path)
+        except GenlibError:
+            continue  # a resumed run has just dropped it
+    return 0, None
 
 
 # --- words --------------------------------------------------------------------------------------------------------------

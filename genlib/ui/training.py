@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from genlib.errors import GenlibError
+from genlib.figures import distributions
 from genlib.figures import training as figures
 from genlib.models import abilities, catalogue
 from genlib.models.contract import Model
@@ -111,6 +112,21 @@ def _live(name: str, every: float | None) -> None:
             _curves(run, kind)
         with right:
             _samples(run, chosen, state)
+        if kind.distributions:
+            _distributions(run, kind)
+
+
+def _distributions(run: Run, kind: type[Model]) -> None:
+    """What the newest validation saw of single images or latents."""
+    step, values = runs.newest_distributions(run)
+    if values is None:
+        return
+    ink = "#EDF1F6" if st.context.theme.type == "dark" else "#17202B"
+    st.plotly_chart(
+        distributions.distribution_figure(values, kind.distributions, ink=ink),
+        key="distributions", config={"displayModeBar": False}, alt=distributions.description(values, kind.distributions),
+    )  # fmt: skip
+    st.caption(f"At step {step:,}, on the first validation images, with the kept weights.")
 
 
 def _curves(run: Run, kind: type[Model]) -> None:

@@ -272,6 +272,23 @@ def test_each_state_has_its_sentence_and_its_buttons(
     assert shown == buttons
 
 
+@pytest.mark.parametrize(("name", "drawn"), [("gan", True), ("wgan-gp", True), ("pixelcnn", False)])
+def test_what_was_seen_of_single_images_is_drawn_where_the_model_has_it(
+    name: str, drawn: bool, open_page: OpenPage
+) -> None:
+    kind = catalogue.get(name)
+    run = make_run("mine", name)
+    for step in (10, 20):
+        run.write_distributions(step, {key: [step / 100, 0.7] for key in kind.distributions})
+    app = open_page("train", run="mine")
+    assert not app.exception
+    figures = [chart for chart in charts(app) if chart["layout"].get("barmode") == "overlay"]
+    assert len(figures) == drawn
+    if drawn:
+        assert len(figures[0]["data"]) == 2
+        assert any("At step 20," in caption.value for caption in app.caption)
+
+
 def test_a_killed_job_is_seen_as_interrupted(open_page: OpenPage) -> None:
     run = make_run("mine", state="running")
     status = run.written_status()
