@@ -279,7 +279,8 @@ def _floors(rows: list["Row"], asked: _Asked) -> list["Row"]:
         data, _, form, _, samples, _ = scale
         dataset = load_data(data)
         judge = find_judge(dataset)
-        value = judge.card.get("floors", {}).get(form)
+        key = f"{form}, {samples} samples"
+        value = judge.card.get("floors", {}).get(key)
         floor = Quality.from_json(value) if value else None
         if floor is None or floor.scale != scale:
             if asked.kept:
@@ -289,7 +290,7 @@ def _floors(rows: list["Row"], asked: _Asked) -> list["Row"]:
             if asked.keep:
                 path = judges_folder() / f"{data}.json"
                 card = files.read_json(path)
-                card["floors"] = card.get("floors", {}) | {form: floor.as_json()}
+                card["floors"] = card.get("floors", {}) | {key: floor.as_json()}
                 files.write_json(path, card)
         floors.append(Row(f"{REAL} ({data}, {form})", "data", data, floor))
     return floors
