@@ -2,7 +2,9 @@
 
 from genlib.ui import frame, glimpses, glimpses_lesson
 
-frame.header("Glimpses", "DRAW looks at a small part at a time and paints in steps. Follow its eye and its pen.")
+frame.header(
+    "Glimpses", "Models that paint in steps. DRAW looks at a small part at a time: follow its eye and its pen."
+)
 settings = glimpses.settings()
 grid = None
 if settings.view == glimpses.READ:
@@ -11,10 +13,11 @@ elif settings.view == glimpses.GENERATE:
     glimpses.show_generating(settings)
 else:
     grid = glimpses.show_by_hand(settings)
+notice, attempt, maths = glimpses_lesson.lesson(settings)
 frame.lesson(
-    notice=glimpses_lesson.NOTICE,
-    attempt=glimpses_lesson.ATTEMPT,
-    maths=glimpses_lesson.MATHS,
+    notice=notice,
+    attempt=attempt,
+    maths=maths,
     code=glimpses_lesson.code(settings, grid),
     model=type(settings.model),
 )

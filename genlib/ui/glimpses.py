@@ -11,6 +11,7 @@ from genlib.data import datasets
 from genlib.errors import GenlibError
 from genlib.figures import glimpses as figures
 from genlib.figures.images import to_pixels
+from genlib.models import abilities, catalogue
 from genlib.ui import links, models, pick_draw, pick_image
 from genlib.ui.components import Attention, Box, Panel, Series, attention_pad, player
 from genlib.ui.components.attention_pad import checked_attention
@@ -26,7 +27,7 @@ _traces: Recent[Any] = Recent(24)  # shared by all visitors
 
 @dataclass(frozen=True)
 class Settings:
-    """What the controls say. ``version`` tells two files of the checkpoint's name apart."""
+    """What the controls say. ``version`` tells two files of the checkpoint's name apart; ``reads``: whether the model can be given an image."""
 
     checkpoint: str
     version: float
@@ -36,6 +37,7 @@ class Settings:
     index: int
     seed: int
     temperature: float
+    reads: bool
 
 
 def settings() -> Settings:
@@ -44,17 +46,22 @@ def settings() -> Settings:
     index, seed, temperature = 0, 0, 1.0
     with st.sidebar:
         name = models.choose("step-wise drawing")
-        view = st.segmented_control(
-            "View",
-            VIEWS,
-            default=READ,
-            required=True,
-            key="view",
-            bind="query-params",
-            width="stretch",
-            persist_state="page",
-        )
-        data = models.available()[name][1]
+        kind, data = models.available()[name]
+        reads = "bounded likelihood" in abilities(catalogue.get(kind))
+        if reads:
+            view = st.segmented_control(
+                "View",
+                VIEWS,
+                default=READ,
+                required=True,
+                key="view",
+                bind="query-params",
+                width="stretch",
+                persist_state="page",
+            )
+        else:
+            view = GENERATE
+            st.caption("This model has no encoder for images: there is nothing that it reads, it only generates.")
         if view != GENERATE:
             index = pick_image.choose_index(data, "glimpses")
         if view != BY_HAND:
@@ -62,7 +69,7 @@ def settings() -> Settings:
         if view == GENERATE:
             temperature = pick_draw.choose_temperature("Scales the spread of the prior that z is drawn from.")
     version = models.version(name)
-    return Settings(name, version, data, models.get(name), view, index, seed, temperature)
+    return Settings(name, version, data, models.get(name), view, index, seed, temperature, reads)
 
 
 def trace(s: Settings) -> Any:

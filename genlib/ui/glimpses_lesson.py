@@ -35,6 +35,34 @@ $$F[i, a] = \frac{1}{Z_i} \exp\!\Big(-\frac{(a - \mu^i)^2}{2 \sigma^2}\Big), \qq
 Everything is smooth in $g$, $\delta$, $\sigma$ and $\gamma$, so where to look is learned by gradient descent like everything else.
 """
 
+NOTICE_ADVERSARIAL = """
+* **Three or five strokes of a whole brush.** Each step may change every pixel: there is no box, and nobody told the model how to share the work among its steps.
+* **The discriminator sees the last canvas only.** What stands there half way need not look like anything.
+* **Compare the first step with the last**: often the first lays down the digit, and the rest mend its strokes and clear the ground.
+"""
+
+ATTEMPT_ADVERSARIAL = """
+* Step through with the arrow keys: at which step is the class of the digit decided?
+* Temperature 0: without noise all pictures are the same, and their steps, too.
+* Train `gran` with one, three and five steps and let them play each other: `genlib.evaluation.gam`.
+"""
+
+MATHS_ADVERSARIAL = r"""
+For $t = 1 \dots T$, with fresh noise $z_t \sim \mathcal N(0, I)$:
+
+$$h_{z,t} = \tanh(W z_t + b) \qquad h_{c,t} = g(\Delta C_{t-1}),\ h_{c,1} = 0 \qquad \Delta C_t = f([h_{z,t}, h_{c,t}]) \qquad C = \tanh\Big(\sum_{t=1}^T \Delta C_t\Big)$$
+
+$f$ is a decoder of transposed convolutions, $g$ an encoder of convolutions. $G(z_{1:T}) = C$ plays against a discriminator, as in every GAN:
+$\min_G \max_D\, \mathbb E_x[\log D(x)] + \mathbb E_z[\log(1 - D(G(z)))]$. There is no code for a given image, no KL and no bound on a likelihood.
+"""
+
+
+def lesson(s: Settings) -> tuple[str, str, str]:
+    """What to notice, what to try, and the maths, for the model that is shown."""
+    if s.reads:
+        return NOTICE, ATTEMPT, MATHS
+    return NOTICE_ADVERSARIAL, ATTEMPT_ADVERSARIAL, MATHS_ADVERSARIAL
+
 
 def code(s: Settings, grid: Attention | None) -> str:
     """The lines that give the current view."""
@@ -55,6 +83,11 @@ def code(s: Settings, grid: Attention | None) -> str:
             "trace.canvases, trace.read, trace.write, trace.kl  # [1, T, ...]: pictures, boxes, nats"
         )
     return (
-        lines + f"trace = model.trace(n={1 + glimpses.OTHERS}, seed={s.seed}, temperature={s.temperature:g})\n"
-        "trace.canvases, trace.write  # [N, T, ...]: pictures, boxes"
+        lines
+        + f"trace = model.trace(n={1 + glimpses.OTHERS}, seed={s.seed}, temperature={s.temperature:g})\n"
+        + (
+            "trace.canvases, trace.write  # [N, T, ...]: pictures, boxes"
+            if s.reads
+            else "trace.canvases  # [N, T, C, H, W]"
+        )
     )

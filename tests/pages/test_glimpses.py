@@ -24,6 +24,18 @@ def test_every_view_opens_and_gives_code_that_runs(open_page, view):
         assert scope["trace"].canvases.shape[1:] == (3, 1, 28, 28)
 
 
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_model_that_reads_nothing_only_generates(open_page, view):
+    """Whatever view a link asks for; its steps are shown without boxes."""
+    app = open_page("glimpses", model="gran-mnist", view=view, seed="3")
+    assert not app.exception
+    assert not errors(app)
+    assert any("only generates" in caption.value for caption in app.caption)
+    scope: dict = {}
+    exec(next(block.value for block in app.code if "import" in block.value), scope)  # our own page's text
+    assert scope["trace"].canvases.shape == (17, 3, 1, 28, 28)
+
+
 def test_the_seed_of_a_link_is_the_seed_of_the_code(open_page):
     app = open_page("glimpses", view="Generate", seed="41", temperature="0.5")
     assert any("seed=41, temperature=0.5" in block.value for block in app.code)
