@@ -6,6 +6,7 @@ other visitors get their turns between; otherwise it rests.
 
 import html
 import math
+import time
 import weakref
 from typing import Any
 
@@ -21,7 +22,12 @@ from genlib.ui.gan_stage_game import REAL, Exhibit, Game, advance
 KEY = "gan-stage"
 AGAIN = "again"  # the move that begins anew
 SLICE = 0.2  # seconds of steps in one turn, of all games together
-PAUSE = 0.6  # seconds between the beginnings of two turns
+PACES = (
+    0.6,
+    1.5,
+    4.0,
+    8.0,
+)  # seconds between the beginnings of two turns: the first that leaves others a third of the time
 COUNTS = {"1x": 1, "10x": 10, "100x": 100}  # how often a click makes its step
 COLUMNS = 5  # of the wall
 TOP = 1.25  # right end of the meter
@@ -49,6 +55,7 @@ class Stage:
         self.pair, self.seed = pair, seed
         self.key = pair.key(seed)
         self.move, self.left = "both", 0.0
+        self._pace = PACES[0]
         self.runs = 0  # how often it began anew, by which the player tells runs apart
         self.games = games_of(pair, seed)
 
@@ -57,13 +64,23 @@ class Stage:
         return self.left > 0
 
     @property
+    def period(self) -> float | None:
+        """Seconds between two turns; None while nothing is left to do."""
+        return self._pace if self.playing else None
+
+    def took(self, seconds: float) -> None:
+        """A turn, with all that is shown after it, took so long. The pace only slows down, so that it does not sway."""
+        needed = next((pace for pace in PACES if pace >= 1.5 * seconds), PACES[-1])
+        self._pace = max(self._pace, needed)
+
+    @property
     def over(self) -> bool:
         """Whether a game has diverged."""
         return any(game.diverged for game in self.games)
 
     def ask(self, move: str, count: float) -> None:
         """So many moves, beginning with the next turn."""
-        self.move, self.left = move, count
+        self.move, self.left, self._pace = move, count, PACES[0]
 
     def turn(self) -> None:
         """A slice of what is left."""
@@ -153,19 +170,21 @@ def show(s: Settings) -> None:
     if preset and preset.failure:
         st.warning(preset.notice, icon="⚠️")
     st.html(STYLE)
-    st.fragment(_live, run_every=PAUSE if found.playing else None)(found, found.playing)
+    st.fragment(_live, run_every=found.period)(found, found.period)
 
 
-def _live(found: Stage, was_playing: bool) -> None:
+def _live(found: Stage, every: float | None) -> None:
     with frame.guard():
+        began = time.monotonic()
         place = st.container()
         if found.playing:
             found.turn()
-        if found.playing != was_playing:
-            st.rerun()  # the fragment begins or ends to come back by itself
+        if found.period != every:
+            st.rerun()  # the fragment begins or ends to come back by itself, or comes back less often
         with place:
             _buttons(found)
         _games(found)
+        found.took(time.monotonic() - began)
 
 
 # -- the row of buttons ------------------------------------------------------------------------------------------------
@@ -273,7 +292,7 @@ def _caption(game: Game, wall: Exhibit, short: bool) -> str:
     if short:
         return steps
     fakes, reals = (int((part >= 0.5).sum()) for part in (wall.share_fakes, wall.share_reals))
-    return f"{steps} · {judge} takes {fakes} of {len(wall.fakes)} for real, and {reals} of the {REAL} real ones"
+    return f"{steps} · taken for real: {fakes} of {len(wall.fakes)}, of the real ones {reals} of {REAL}"
 
 
 def _terms(game: Game) -> dict[str, str]:
@@ -303,7 +322,7 @@ def variety_in_words(value: float) -> str:
     for below, words in (
         (0.1, "all the same picture"),
         (0.5, "nearly the same, whatever the noise"),
-        (0.8, "too much alike: some kinds are missing"),
+        (0.8, "too alike: kinds are missing"),
         (1.1, "as different as real ones"),
     ):
         if value < below:
