@@ -190,7 +190,17 @@ def _choose_view(model: Any) -> str:
     asked = st.session_state.get("view", st.query_params.get("view"))
     if asked is not None and asked not in options:
         st.session_state["view"] = options[0]
-    return _segments("View", options, "view")
+    chosen: str = st.pills(  # segments would not fit in a row of the sidebar
+        "View",
+        options,
+        default=options[0],
+        required=True,
+        key="view",
+        bind="query-params",
+        persist_state="page",
+        width="stretch",
+    )
+    return chosen
 
 
 def _choose_image(data: str) -> int:

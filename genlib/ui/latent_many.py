@@ -67,10 +67,12 @@ def show_traversals(s: Settings, found: Codes | None) -> None:
     with left:
         st.markdown(f"**Test image {s.index} with one number of its code changed**")
         texts = [f"{value:.1f}".replace("-", "−") for value in values]
-        _chart(latent_flat.strips_figure(tiles, names, texts, "value of the number"), "latent-strips")
+        _chart(latent_flat.strips_figure(tiles, names, texts, "value of the number", height=400), "latent-strips")
+        st.caption("Before each strip: which number, and its KL in nats.")
     with right:
-        st.markdown("**What each number costs** (orange: shown; grey: unused)")
-        _chart(latent_flat.kl_figure(kl, shown.tolist(), found.active), "latent-kl")
+        st.markdown("**What each number costs**")
+        _chart(latent_flat.kl_figure(kl, shown.tolist(), found.active, height=400), "latent-kl")
+        st.caption("Orange: the numbers whose strips stand at the left. Grey: not active.")
 
 
 def first_rank(s: Settings) -> int:
@@ -125,7 +127,7 @@ def show_ways(s: Settings) -> None:
     tiles = figures.tiles_of(pictures)
     texts = [f"{share:.0%}" for share in np.linspace(0, 1, WAY)]
     tiles = tiles.reshape(len(rows), WAY, *tiles.shape[1:])
-    _chart(latent_flat.strips_figure(tiles, rows, texts, "share of the way", height=460), "latent-ways")
+    _chart(latent_flat.strips_figure(tiles, rows, texts, "share of the way", height=340), "latent-ways")
     norms = stacked.norm(dim=2)
     st.caption(
         f"Half way from A to B the length of z is {norms[0, WAY // 2]:.1f} on the sphere and {norms[1, WAY // 2]:.1f} on the "

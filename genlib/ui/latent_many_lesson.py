@@ -6,8 +6,8 @@ from genlib.ui.latent_points import Start, write_point
 from genlib.ui.latent_view import FRAMES, SHOWN
 
 NOTICE_MANY = """
-* **Many numbers, few used.** The KL term makes each number of the code pay for what it tells. What does not pay is switched
-  off: its posterior is the prior, its strip shows the same picture eleven times.
+* **Every number has its price.** The KL term makes each number of the code pay for what it tells. One that does not pay is
+  switched off: its posterior is the prior, and its strip shows the same picture eleven times.
 * **The plane is a slice.** It holds the two directions in which codes vary most, and all else at its mean: so decodes on it
   look more alike, and more blurred, than reconstructions.
 * **A number is no idea.** One may change slant, width and class at once: nothing in the loss asks for one meaning each.

@@ -81,11 +81,12 @@ def _side(s: Settings, name: str) -> Settings:
 
 
 def _one(side: Settings, found: Codes | None, extent: float) -> None:
-    """Codes, decodes at equal steps, and figures, below each other."""
+    """Figures, codes, and decodes at equal steps, below each other."""
     if found:
+        st.caption(facts(found, extent))
         labels = found.labels[: latent.CHUNK] if side.classes else None
         figure = latent_flat.scatter_figure(found.mean[: latent.CHUNK], labels, side.classes, extent)
-        st.plotly_chart(figure, config={"displayModeBar": False}, key=f"latent-side-{side.checkpoint}", height=230)
+        st.plotly_chart(figure, config={"displayModeBar": False}, key=f"latent-side-{side.checkpoint}", height=200)
     tiles = latent_view.decoded(side, figures.linear_ticks(SIDE, extent))
     pixels = tiles if tiles.ndim == 4 else np.repeat(tiles[..., None], 3, -1)
     sheet = images.sheet(pixels, SIDE, scale=2, gap=0)[..., :3]
@@ -93,17 +94,14 @@ def _one(side: Settings, found: Codes | None, extent: float) -> None:
         images.png(sheet), output_format="PNG", width="stretch",
         alt=f"{SIDE} x {SIDE} decodes of {side.checkpoint} from −{extent:g} to {extent:g}",
     )  # fmt: skip
-    if found:
-        st.caption(facts(found, extent))
 
 
 def facts(found: Codes, extent: float) -> str:
-    """KL, spread and holes of a plane, in a few words."""
+    """KL and holes of a plane, in a few words."""
     chunk = slice(0, latent.CHUNK)
     first = Codes(found.mean[chunk], found.log_var[chunk], found.labels[chunk], found.index[chunk], found.total)
     empty = figures.coverage(first.drawn(), figures.cell_edges(figures.quantile_ticks(CELLS), True)) == 0
-    spread = " × ".join(f"{value:.1f}" for value in first.mean.std(0).tolist())
-    return f"±{extent:g} · KL {first.kl:.1f} nats · spread {spread} · {empty.mean():.0%} of the prior empty"
+    return f"±{extent:g} · KL {first.kl:.1f} nats · {empty.mean():.0%} of the prior empty"
 
 
 def code(names: Sequence[str]) -> list[str]:

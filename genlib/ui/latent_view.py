@@ -51,6 +51,7 @@ def show_pad(
         z=begun.z,
         anchors=(begun.a, begun.b),
         path=s.view == latent.PLANE,
+        norm=s.numbers == 2,
         path_frames=FRAMES,
         marker=markers,
         label=f"Latent plane of {s.checkpoint}",
@@ -132,8 +133,7 @@ def _spread(s: Settings, found: Codes | None) -> str | None:
     if not s.is_plane:
         return (
             f"Codes of {len(found.mean):,} test images: KL {found.kl:.2f} nats each. **{int(found.active.sum())} of "
-            f"{s.numbers} numbers are active**: the mean of the others hardly changes from image to image (variance at most "
-            f"{ACTIVE})."
+            f"{s.numbers} numbers are active**: their mean changes from image to image (variance above {ACTIVE})."
         )
     x, y = found.mean.std(0)
     outside = float((np.hypot(*found.mean.T) > 3).mean())

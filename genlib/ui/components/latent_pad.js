@@ -21,7 +21,8 @@ class Pad {
     this.strip = el("canvas", { role: "img", "aria-label": "Pictures along the path from A to B", "data-testid": "pad-strip" });
     this.live = el("div", { class: "sr", role: "status", "aria-live": "polite" });
     this.stripRow = el("div", { class: "strip" }, this.playButton, el("span", { class: "end", text: "A" }), this.strip, el("span", { class: "end", text: "B" }));
-    this.facts = el("dl", { class: "facts" }, el("dt", { text: "z" }), this.zText, el("dt", { text: "‖z‖" }), this.radius, this.nearTitle, this.nearText);
+    this.radiusTitle = el("dt", { text: "‖z‖" });
+    this.facts = el("dl", { class: "facts" }, el("dt", { text: "z" }), this.zText, this.radiusTitle, this.radius, this.nearTitle, this.nearText);
     this.side = el(
       "div",
       { class: "side" },

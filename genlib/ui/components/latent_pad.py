@@ -104,6 +104,7 @@ def latent_pad(
     z: Point = (0.0, 0.0),
     anchors: tuple[Point, Point] | None = None,
     path: bool = True,
+    norm: bool = True,
     path_frames: int = 9,
     marker: Iterable[tuple[float, float, str] | tuple[float, float, str, float, float]] = (),
     size: int = 640,
@@ -131,6 +132,7 @@ def latent_pad(
         z: the point at first.
         anchors: the ends of the path at first; None: (-r/2, 0) and (r/2, 0).
         path: offer the path between two anchors.
+        norm: show ‖z‖, which says something where the plane is the whole latent space.
         path_frames: pictures in the strip along the path, 2 to 24.
         marker: (x, y, label) of stars, such as the code of the user's own digit; with (x, y, label, rx, ry) an ellipse of
             these half axes lies around it.
@@ -167,6 +169,7 @@ def latent_pad(
         "a": a,
         "b": b,
         "path": bool(path),
+        "norm": bool(norm),
         "frames": wire.checked_int(path_frames, 2, 24, "path_frames"),
         "marker": [_marker(*entry) for entry in marker],
         "size": int(size),

@@ -390,6 +390,7 @@ const padView = {
   report() {
     const number = (v) => v.toFixed(2).replace("-", "−");
     this.zText.textContent = `(${this.z.map(number).join(", ")})`;
+    this.radiusTitle.hidden = this.radius.hidden = !this.data.norm;
     this.radius.textContent = number(Math.hypot(...this.z));
     const index = this.nearest();
     const near = `${index} ${this.theme.dark}`;
