@@ -25,6 +25,7 @@ DOORS: tuple[tuple[str | None, str, str, str], ...] = (  # ability (None: every 
     ("latent code", "pages/latent_space.py", "Walk through its latent space", "🗺️"),
     ("completion", "pages/completion.py", "Let it complete digits", "🧩"),
     ("step-wise drawing", "pages/glimpses.py", "Watch it draw step by step", "👁️"),
+    ("adversaries", "pages/gan_stage.py", "Step its two players", "🎭"),
     (None, "pages/compare.py", "Put it beside the others", "⚖️"),
 )
 

@@ -6,7 +6,10 @@ NOTICE: dict[Family, str] = {
     "adversarial": """
 * **The losses do not fall.** G and D pull in opposite directions; a flat loss may hide better and better pictures, a falling one a collapse.
 * **D(x) and D(G(z))** are the probabilities of *real* that D gives to real and to generated images. At 0.5 both, D cannot tell;
-  near 1 and 0, D is certain, and G learns little.
+  near 1 and 0, D is certain, and G learns little. The histograms show every picture of a validation: while they overlap, there is a game.
+* **The JSD** is an estimate from below, by a D that is never the best: 0 says that D cannot tell, ln 2 = 0.69 that it always can.
+* **A critic** (`wgan-gp`) gives scores, not probabilities. Its earth mover's distance is the one adversarial curve that falls while pictures
+  get better, as long as its slope stays near 1.
 * **The samples** come from the same noise each time, so every tile is one point of the noise, followed through training. Do neighbours become alike?
 """,
     "variational": """
@@ -25,6 +28,7 @@ ATTEMPT: dict[Family, str] = {
     "adversarial": """
 * Start `quick`, then a preset marked ⚠️ beside it, and compare D(x) and D(G(z)).
 * Cure `strong-discriminator`: one field at a time, which one is it?
+* Let `dcgan` diverge (preset `diverges`) and save it with **spectral norm**; take the **gradient penalty** from `wgan-gp` and watch the slope.
 * In the player, step through the first frames with the arrow keys: when do the first strokes appear?
 """,
     "variational": """
@@ -47,6 +51,11 @@ $$\min_G \max_D \; V(D, G) = \mathbb E_{x}\big[\log D(x)\big] + \mathbb E_{z}\bi
 
 Against the best $D$ this is $2\,\mathrm{JSD}(p_\text{data} \,\|\, p_G) - \log 4$. Where $D$ is sure, $\log(1 - D(G(z)))$ is flat and $G$ gets no gradient, so in practice $G$
 minimises $-\log D(G(z))$ instead (*non-saturating*): the same fixed point, a steep slope where it matters.
+
+A Wasserstein critic $C$ has no sigmoid and a slope of one, held by a penalty at points $\hat x$ between real and generated images; then the first two terms are
+the earth mover's distance, with the opposite sign:
+
+$$\min_C \; \mathbb E_{z}\big[C(G(z))\big] - \mathbb E_{x}\big[C(x)\big] + 10 \; \mathbb E_{\hat x}\big[(\lVert \nabla C(\hat x) \rVert - 1)^2\big]$$
 """,
     "variational": r"""
 Every image has a code $z \sim \mathcal N(0, I)$. The likelihood $p(x) = \int p(x \mid z)\, p(z)\, dz$ cannot be had, a bound on it can:

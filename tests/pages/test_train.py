@@ -348,7 +348,7 @@ def test_remove_deletes_the_folder_but_never_a_live_run(open_page: OpenPage, san
 
 @pytest.mark.parametrize(
     ("name", "pages"),
-    [("vae", ["latent_space"]), ("pixelcnn", ["completion"]), ("draw", ["glimpses"]), ("gan", [])],
+    [("vae", ["latent_space"]), ("pixelcnn", ["completion"]), ("draw", ["glimpses"]), ("gan", ["gan_stage"])],
 )
 def test_doors_lead_to_the_pages_that_can_show_the_model(
     name: str, pages: list[str], open_page: OpenPage, checkpoints: Path
