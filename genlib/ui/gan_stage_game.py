@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,14 @@ class HandOptimizers:
     """`genlib.models.contract.Optimizers` for steps by hand: backward, clip, step."""
 
     def __init__(self, model: Model, seed: int) -> None:
-        self.named = model.optimizers()
+        self._model = model
         self.generator = model.generator(seed)
         self._clip = model.config.gradient_clip
+
+    @cached_property
+    def named(self) -> dict[str, torch.optim.Optimizer]:
+        """The model's optimizers, made by the first step: PyTorch's need two seconds to load, and the wall should hang first."""
+        return self._model.optimizers()
 
     def minimise(self, name: str, loss: Tensor) -> None:
         """One step of the optimizer ``name`` down the gradient of ``loss``."""
