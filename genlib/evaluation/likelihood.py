@@ -69,6 +69,9 @@ class Scores:
     iwae_images: int | None = None
     iwae_by_k: dict[str, float] | None = None
     """The bound for each k, where several were asked for."""
+    nll_given_class_nats: float | None = None
+    """-log p(x | class of x): what papers on conditional models often give. At most ln(classes) nats below ``nll_nats``
+    where the classes are equally frequent, as the sum over them holds this one."""
     bits_per_dim: float | None = None
     """nll or elbo / (ln 2 x sub-pixels)."""
     nats_per_pixel: float | None = None
@@ -118,7 +121,8 @@ def evaluate(
     scores = Scores(split, form, n, kind, levels_of(model.config))
     with torch.inference_mode(), model.evaluating():
         if kind == "exact":
-            return _exact(model, x, scores, "pixel prediction" in can, progress)
+            labels = dataset.labels(split)[:n] if model.classes == len(dataset.classes) else None
+            return _exact(model, x, labels, scores, "pixel prediction" in can, progress)
         ks = sorted({k} if isinstance(k, int) else set(k))
         return _bounded(model, x, scores, ks, min(iwae_images, n), draws, progress)
 
@@ -153,7 +157,9 @@ class _Draws:
         return self.model.iwae(x, k, seed=self.first + 2 * start + 1)
 
 
-def _exact(model: Any, x: Tensor, scores: Scores, predicts: bool, progress: Progress) -> Scores:
+def _exact(
+    model: Any, x: Tensor, labels: Tensor | None, scores: Scores, predicts: bool, progress: Progress
+) -> Scores:  # fmt: skip
     """A class-conditional model takes a pass for each class, so its nll is read off the predictions it makes anyway."""
     nll, right = [], 0.0
     from_predictions = predicts and model.classes > 0
@@ -173,7 +179,18 @@ def _exact(model: Any, x: Tensor, scores: Scores, predicts: bool, progress: Prog
     values["bits_per_dim"] = mean / (math.log(2) * x[0].numel())
     if predicts:
         values |= {"nats_per_pixel": mean / x[0].numel(), "per_pixel_accuracy": right / x.numel()}
+    if model.classes and labels is not None:
+        values["nll_given_class_nats"] = _given_class(model, x, labels)
     return Scores(**values)
+
+
+def _given_class(model: Any, x: Tensor, labels: Tensor) -> float:
+    """Mean of -log p(x | class of x) over the images."""
+    total = 0.0
+    for label in labels.unique().tolist():
+        for _, batch in _batches(x[labels == label], BATCH, model.device):
+            total -= float(model.log_prob(batch, label=label).double().sum())
+    return total / len(x)
 
 
 def _bounded(

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -133,6 +134,24 @@ def test_more_draws_tighten_the_bound() -> None:
     model.encoder.mean.bias.data.fill_(1.5)
     costs = [evaluate(model, tiny(100), k=k, iwae_images=100) for k in (2, 60)]
     assert costs[0].elbo_nats > costs[0].iwae_nats > costs[1].iwae_nats
+
+
+def test_a_class_conditional_model_is_also_scored_given_the_class() -> None:
+    model, data = create("gated-pixelcnn", **SHAPE, hidden=4, layers=2, head=4, classes=3), tiny()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(3)  # the class matters
+    data.info = replace(data.info, classes=("a", "b", "c"))
+    data.classes = data.info.classes
+    labels = torch.arange(20) % 3
+    data.labels = lambda split: labels
+    x = data.binary("test", "dynamic")
+    given = torch.stack([model.log_prob(x, label=label) for label in range(3)], 1)  # [N, classes]
+    scores = evaluate(model, data)
+    assert scores.nll_given_class_nats == pytest.approx(
+        -float(given[torch.arange(20), labels].double().mean()), rel=1e-5
+    )
+    assert "nll_given_class_nats" not in evaluate(create("pixelcnn", **PIXELCNN), tiny()).as_json()
 
 
 class Known(Model):
