@@ -1,24 +1,28 @@
-"""Compare: all models side by side with the same seed, their measured scores, and the drawing time here and now."""
+"""Compare: all models side by side with one seed, the figures that their cards keep, and what the literature claims of them."""
 
 import streamlit as st
 
-from genlib.figures.compare import speed_figure
-from genlib.ui import compare, compare_claims, compare_lesson, frame
+from genlib.ui import compare, compare_claims, compare_lesson, compare_rows, compare_scatter, compare_table, frame
 
 frame.header(
     "Compare",
-    "One seed, one data set, and figures that anybody can measure again.",
+    "One seed, one data set, one yardstick, and figures that anybody can measure again.",
 )
-names = compare.choose()
-seed = compare.seed()
-compare.walls(names, seed)
-entries = compare.entries(names, seed)
-compare.table(entries)
-st.plotly_chart(speed_figure(entries), key="speed", config={"displayModeBar": False})
-compare_claims.claims(entries)
+with st.sidebar:
+    data = compare.choose_data()
+    names = compare.choose(data)
+    seed = compare.seed()
+    form = compare_rows.choose_form(names)
+drawn = compare.walls(names, data, seed)
+times = {name: compare.milliseconds(wall) for name, wall in drawn.items()}
+figures = compare_rows.gather(list(drawn), times, form)
+compare.two(drawn, data, seed, figures.rows)
+compare_table.table(figures, compare.WALL)
+compare_scatter.picture(figures)
+compare_claims.claims(figures)
 frame.lesson(
     notice=compare_lesson.NOTICE,
     attempt=compare_lesson.ATTEMPT,
     maths=compare_lesson.MATHS,
-    code=compare_lesson.code(names, seed),
+    code=compare_lesson.code(names, data, seed, form),
 )

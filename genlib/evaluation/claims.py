@@ -1,108 +1,83 @@
-"""What the literature says of the autoregressive family, held against what is measured here.
+"""What the literature says of the families, held against what is measured here: `judge`.
 
-The claims are those of van den Oord et al. 2016 (arXiv:1601.06759, sections 3 and 5) as the field repeats them: PixelCNN is
-the fastest and has the worst likelihood, Row LSTM is slow and sees a part of the past, Diagonal BiLSTM is slowest, sees
-everything and has the best likelihood. A verdict needs its figures: without them, or where likelihoods are on different forms of the
-data, it is open.
+A claim has parts, each with a verdict that `genlib.evaluation.verdicts` computes from the figures of the checkpoints given. The claims about
+PixelCNN and the two PixelRNNs are those of van den Oord et al. 2016 (arXiv:1601.06759, sections 3 and 5).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Rival:
-    """One autoregressive checkpoint. Times are seconds an image, here and now; ``nats`` on the ``form`` of the data."""
-
-    checkpoint: str
-    model: str
-    step_seconds: float | None
-    """Of a training step: forward and backward."""
-    draw_seconds: float
-    nats: float | None
-    form: str | None
-    sees: str
-    """The form of its receptive field, as measured, in a network so deep that more layers add nothing."""
+from genlib.evaluation import verdicts
+from genlib.evaluation.comparison import Row
+from genlib.evaluation.verdicts import ADVERSARIAL, AUTOREGRESSIVE, PIXELRNNS, Contender, Verdict
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A claim, the figures that bear on it, and whether it holds; None: it cannot be told from them."""
+class Claim:
+    """What the literature says, and a verdict for each part."""
 
-    claim: str
-    measured: str
-    holds: bool | None
+    text: str
+    parts: tuple[Verdict, ...]
+
+    @property
+    def holds(self) -> bool | None:
+        """False if a part does not hold, True if all do, else None."""
+        found = [part.holds for part in self.parts]
+        return False if False in found else None if None in found else True
 
 
-def judge(rivals: Sequence[Rival]) -> list[Verdict]:
-    """The verdicts that these checkpoints allow."""
+def judge(contenders: Sequence[Contender], floors: Sequence[Row] = ()) -> list[Claim]:
+    """The claims, with the verdicts that these checkpoints of one data set allow. ``floors``: rows of real images."""
     return [
-        _order("PixelCNN trains fastest, Diagonal BiLSTM slowest", rivals, _step, "ms a step and image", 1000),
-        _order(
-            "PixelCNN draws fastest, Diagonal BiLSTM slowest", rivals, lambda r: r.draw_seconds, "ms an image", 1000
+        Claim(
+            "Autoregressive models: stable training, the best likelihood, slow sampling, no code",
+            (
+                verdicts.curves("Training is stable", contenders, AUTOREGRESSIVE, steady=True),
+                verdicts.best_likelihood(contenders),
+                verdicts.slow(contenders),
+                verdicts.no_code(contenders),
+            ),
         ),
-        _likelihood(rivals),
-        _sight("PixelCNN has a blind spot, however deep it is", rivals, "pixelcnn", everything=False),
-        _sight(
-            "Row LSTM, a triangle in each layer, never sees all that is earlier", rivals, "row-lstm", everything=False
+        Claim(
+            "GANs: the sharpest pictures, unstable training",
+            (
+                verdicts.best_of_family("Sharpness nearest to real images'", contenders, verdicts.blur, "sharpness", 2),
+                verdicts.best_of_family("Smallest Frechet distance", contenders, verdicts.frechet, "frechet", 1),
+                verdicts.curves("Training is unstable", contenders, ADVERSARIAL, steady=False),
+                verdicts.modes(contenders),
+            ),
         ),
-        _sight("Gated PixelCNN has no blind spot", rivals, "gated-pixelcnn", everything=True),
-        _sight("Diagonal BiLSTM sees all that is earlier", rivals, "diagonal-bilstm", everything=True),
+        Claim(
+            "VAEs: a low-dimensional code, blurred pictures",
+            (verdicts.small_code(contenders), verdicts.blurred(contenders)),
+        ),
+        Claim(
+            "PixelCNN: fastest, worst likelihood; Row LSTM: slow; Diagonal BiLSTM: slowest, best likelihood",
+            (
+                verdicts.order_of_times("Order of training times", contenders, lambda one: one.step_seconds),
+                verdicts.order_of_times("Order of drawing times", contenders, lambda one: one.draw_seconds),
+                verdicts.order_of_likelihoods(contenders),
+            ),
+        ),
+        Claim(
+            "The dense GAN beats the DCGAN on MNIST; PixelRNN is crisp; the plain PixelCNN is poor",
+            (
+                verdicts.smaller("Dense GAN: smaller Frechet distance than DCGAN", contenders, ("gan",), ("dcgan",)),
+                verdicts.crisp(contenders, floors),
+                verdicts.smaller(
+                    "PixelCNN: larger Frechet distance than PixelRNN", contenders, PIXELRNNS, ("pixelcnn",)
+                ),
+            ),
+        ),
+        Claim("DRAW with attention beats DRAW without", (verdicts.attention(contenders),)),
+        Claim("Convolutional DRAW beats JPEG at very low rates", (verdicts.compression(contenders),)),
+        Claim(
+            "PixelCNN has a blind spot and Row LSTM sees a triangle; Gated PixelCNN and Diagonal BiLSTM see all that is earlier",
+            (
+                verdicts.sight("PixelCNN: a blind spot, however deep", contenders, "pixelcnn", everything=False),
+                verdicts.sight("Row LSTM: never the whole past", contenders, "row-lstm", everything=False),
+                verdicts.sight("Gated PixelCNN: the whole past", contenders, "gated-pixelcnn", everything=True),
+                verdicts.sight("Diagonal BiLSTM: the whole past", contenders, "diagonal-bilstm", everything=True),
+            ),
+        ),
     ]
-
-
-FULL = "full past"
-FASTEST_FIRST = ("pixelcnn", "row-lstm", "diagonal-bilstm")
-
-
-def _step(rival: Rival) -> float | None:
-    return rival.step_seconds
-
-
-def _one_each(rivals: Sequence[Rival], key: Callable[[Rival], float | None]) -> dict[str, tuple[Rival, float]]:
-    """For each of the three models, its best checkpoint by ``key``, lowest first."""
-    found: dict[str, tuple[Rival, float]] = {}
-    for rival in rivals:
-        value = key(rival)
-        if rival.model in FASTEST_FIRST and value is not None:
-            best = found.get(rival.model)
-            if best is None or value < best[1]:
-                found[rival.model] = rival, value
-    return found
-
-
-def _order(
-    claim: str, rivals: Sequence[Rival], key: Callable[[Rival], float | None], unit: str, scale: float
-) -> Verdict:
-    found = _one_each(rivals, key)
-    values = [found[model][1] for model in FASTEST_FIRST if model in found]
-    measured = ", ".join(f"{found[model][0].checkpoint} {scale * found[model][1]:.3g}" for model in found)
-    holds = None
-    if "pixelcnn" in found and "diagonal-bilstm" in found:
-        holds = values[0] == min(values) and values[-1] == max(values)
-    return Verdict(claim, f"{measured} {unit}" if measured else "not measured", holds)
-
-
-def _likelihood(rivals: Sequence[Rival]) -> Verdict:
-    """PixelCNN worst, Diagonal BiLSTM best, among figures on the form that most of them share."""
-    claim = "PixelCNN has the worst likelihood, Diagonal BiLSTM the best"
-    rated = [rival for rival in rivals if rival.nats is not None and rival.model in FASTEST_FIRST]
-    forms = [rival.form for rival in rated]
-    form = max(dict.fromkeys(forms), key=forms.count, default=None)
-    found = _one_each([rival for rival in rated if rival.form == form], lambda rival: rival.nats)
-    measured = ", ".join(f"{found[model][0].checkpoint} {found[model][1]:.2f}" for model in found)
-    values = [found[model][1] for model in FASTEST_FIRST if model in found]
-    holds = None
-    if "pixelcnn" in found and "diagonal-bilstm" in found:
-        holds = values[0] == max(values) and values[-1] == min(values)
-    others = [rival.checkpoint for rival in rated if rival.form != form]
-    more = f"; {', '.join(others)} is on another form of the data" if others else ""
-    return Verdict(claim, f"{measured} nats ({form}){more}" if measured else "not measured", holds)
-
-
-def _sight(claim: str, rivals: Sequence[Rival], model: str, *, everything: bool) -> Verdict:
-    seen = {rival.checkpoint: rival.sees for rival in rivals if rival.model == model}
-    measured = ", ".join(f"{name}: {sees}" for name, sees in seen.items())
-    return Verdict(
-        claim, measured or "not measured", all((sees == FULL) == everything for sees in seen.values()) if seen else None
-    )

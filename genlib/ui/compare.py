@@ -1,157 +1,162 @@
-"""The Compare page's parts: walls with one seed, the table of scores, drawing times measured here and now."""
+"""The Compare page's first part: which data, models and seed; walls with that seed; two of them under a divider."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from html import escape
 
-import pandas as pd
 import streamlit as st
 import torch
 
 from genlib.data import datasets
 from genlib.errors import GenlibError
-from genlib.evaluation import parameters
-from genlib.figures import compare as figures
+from genlib.evaluation import comparison
+from genlib.evaluation.comparison import REAL, Marked
 from genlib.figures.images import png, sheet, to_pixels
 from genlib.training import checkpoint
 from genlib.ui import links, models, pick_draw
 from genlib.ui import walls as walls_of
+from genlib.ui.components.wipe import wipe
 
 WALL = walls_of.Layout(n=16, columns=4, scale=3, gap=3)
 MOST = 24  # checkpoints at once
-AT_ONCE = 6  # walls that fit beside each other
+ACROSS = 6  # walls beside each other
+LINE = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
+FACTS = ("form", "FCD", "precision", "recall", "class entropy", "sharpness", "nats", "parameters", "training, min")
 
 
-def choose() -> list[str]:
-    """Which checkpoints; by default the shipped ones that share a data set. The choice is in the URL."""
-    names = list(models.available())
-    if not names:
+def choose_data() -> str:
+    """The data set, in the URL; a choice where there are checkpoints of several. A link that names models means theirs."""
+    found = models.available()
+    if not found:
         raise GenlibError("There is no checkpoint to compare yet: train a model on the Train page first.")
-    asked = [name for name in st.query_params.get("models", "").split(",") if name]
-    for name in asked:
-        if name not in names:
+    kinds = list(dict.fromkeys(data for _, data in found.values()))
+    kinds.sort(key=lambda data: (data != "mnist", data))
+    links.check_choice("data", kinds, "The data set")
+    if len(kinds) == 1:
+        return kinds[0]
+    named = [found[name][1] for name in _asked() if name in found]
+    if named and "data" not in st.session_state and "data" not in st.query_params:
+        st.session_state["data"] = named[0]
+    return st.selectbox("Data set", kinds, key="data", bind="query-params")
+
+
+def _asked() -> list[str]:
+    return [name for name in st.query_params.get("models", "").split(",") if name]
+
+
+def choose(data: str) -> list[str]:
+    """Which checkpoints of the data set; by default all shipped ones. The choice is in the URL."""
+    found = models.available()
+    names = [name for name, (_, own) in found.items() if own == data]
+    for name in _asked():
+        if name not in found:
             with links.forgiving():
                 checkpoint.find_named(name)
-    usual = _on_one_data_set(checkpoint.shipped() or names)
-    default = [name for name in asked if name in names][:MOST] or usual
-    with st.sidebar:
-        chosen = st.multiselect("Models", names, default=default, key="compare-models", max_selections=MOST)
+    shipped = checkpoint.shipped()
+    usual = ([name for name in names if name in shipped] or names)[:MOST]
+    default = [name for name in _asked() if name in names][:MOST] or usual
+    chosen = st.multiselect("Models", names, default=default, key=f"compare-models-{data}", max_selections=MOST)
     links.put("models", ",".join(chosen) if chosen and chosen != usual else None)
     if not chosen:
         raise GenlibError("No model is chosen: choose at least one in the sidebar.")
     return chosen
 
 
-def _on_one_data_set(names: list[str]) -> list[str]:
-    """Those trained on the data set that most of them share, at most `MOST`."""
-    data = {name: models.available()[name][1] for name in names if name in models.available()}
-    kinds = list(data.values())
-    commonest = max(dict.fromkeys(kinds), key=kinds.count, default=None)
-    return [name for name in names if data.get(name) == commonest][:MOST]
-
-
 def seed() -> int:
     """The one seed of all walls, in the URL."""
-    with st.sidebar:
-        return pick_draw.choose_seed("Every wall is drawn with it.")
+    return pick_draw.choose_seed("Every wall is drawn with it.")
 
 
-def walls(names: list[str], seed: int) -> None:
-    """Samples of every model from the same seed, and of the data for comparison."""
-    across = min(AT_ONCE, len(names) + 1)
-    data = models.available()[names[0]][1]
-    places = [column for start in range(0, len(names) + 1, across) for column in st.columns(across, gap="medium")]
+def walls(names: Sequence[str], data: str, seed: int) -> dict[str, walls_of.Wall]:
+    """Samples of every model from the same seed, beside images of the data; returns the models' walls.
+
+    A checkpoint that cannot be read says so in its place.
+    """
+    places = [
+        column for start in range(0, len(names) + 1, ACROSS) for column in _row(len(names) + 1 - start, len(names) + 1)
+    ]
     with places[0]:
-        st.markdown("**Real**")
-        st.image(_real(data, seed), output_format="PNG", width="stretch", alt=f"{WALL.n} real images of {data}")
-        st.caption(f"{datasets.describe(data).title}, test set")
+        _line(REAL.capitalize(), strong=True)
+        try:
+            st.image(real(data, seed), output_format="PNG", width="stretch", alt=f"{WALL.n} real images of {data}")
+            _line(f"{datasets.describe(data).title}, test set")
+        except GenlibError as error:
+            st.caption(str(error))
     # The quick ones first; what stands in the others' columns stays until theirs are ready.
     place_of = dict(zip(names, places[1:], strict=False))
+    drawn = {}
     for name in walls_of.quickest_first(names):
-        wall = walls_of.draw(name, seed, WALL)
         with place_of[name]:
-            st.markdown(f"**{name}**")
+            _line(name, strong=True)
+            try:
+                wall = drawn[name] = walls_of.draw(name, seed, WALL)
+            except GenlibError as error:
+                st.error(str(error), icon="⚠️")
+                continue
             st.image(wall.picture, output_format="PNG", width="stretch", alt=f"{WALL.n} samples of {name}")
-            st.caption(f"{wall.title}, {wall.family}: {1000 * wall.seconds:.0f} ms for {WALL.n}")
+            _line(
+                f"{wall.family}, {milliseconds(wall):.3g} ms each", f"{wall.title}: {wall.seconds:.3f} s for {WALL.n}"
+            )
     walls_of.ahead(names, seed + 1, WALL)
+    return {name: drawn[name] for name in names if name in drawn}
+
+
+def _row(left: int, total: int) -> list:
+    """Columns of one width in all rows: a last row is as wide as the others, with some columns empty."""
+    across = min(ACROSS, total)
+    return list(st.columns(across, gap="small"))[: min(left, across)]
+
+
+def _line(text: str, tip: str | None = None, *, strong: bool = False) -> None:
+    """One line, cut where the column ends, so that what is below it is aligned in all columns; the whole text under the pointer."""
+    look = "font-weight:600" if strong else "opacity:.75;font-size:.875rem"
+    st.html(f'<div style="{LINE};{look}" title="{escape(tip or text)}">{escape(text)}</div>')
+
+
+def milliseconds(wall: walls_of.Wall) -> float:
+    """For one picture of a wall, here and now."""
+    return 1000 * wall.seconds / WALL.n
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _real(data: str, seed: int) -> bytes:
+def real(data: str, seed: int) -> bytes:
+    """A wall of test images."""
     dataset = datasets.load(data)
     rows = torch.randperm(dataset.size("test"), generator=torch.Generator().manual_seed(seed))[: WALL.n]
     return png(sheet(to_pixels(dataset.batch("test", rows)), WALL.columns, scale=WALL.scale, gap=WALL.gap))
 
 
-def facts(name: str) -> dict[str, Any]:
-    """What the card says of a shipped checkpoint; of a run, what its file says."""
-    header = checkpoint.read_header(checkpoint.find_named(name))
-    scores: dict[str, Any] = {}
-    if name in checkpoint.shipped() and checkpoint.card_path(name).is_file():
-        scores = checkpoint.read_card(name).get("scores", {})
-    return {"header": header, "scores": scores}
+@st.fragment
+def two(drawn: Mapping[str, walls_of.Wall], data: str, seed: int, rows: Sequence[Marked]) -> None:
+    """Two walls on top of each other with a divider to drag, and the figures of the two."""
+    options = [*([REAL] if datasets.find(data) else []), *drawn]
+    if len(options) < 2:
+        return
+    st.subheader("Two under one divider", anchor=False)
+    left, right = st.columns([1, 1], gap="large")
+    with right:
+        first, second = st.columns(2)
+        for key, what in (("a", "The left model"), ("b", "The right model")):
+            links.check_choice(key, options, what)
+        a = first.selectbox("Left", options, key="a", bind="query-params")
+        b = second.selectbox("Right", options, index=1, key="b", bind="query-params")
+        st.markdown(_facts(a, b, data, rows))
+    with left:
+        pictures = [real(data, seed) if name == REAL else drawn[name].picture for name in (a, b)]
+        wipe(pictures[0], pictures[1], names=(a, b), key="compare-wipe", label="Divider between the two walls")
 
 
-def entries(names: list[str], seed: int) -> list[figures.Entry]:
-    """The chosen checkpoints with their scores and the drawing time here and now."""
-    found = []
-    for name in names:
-        scores = facts(name)["scores"]
-        exact = scores.get("nll_nats")
-        nats = exact if exact is not None else scores.get("elbo_nats")
-        found.append(
-            figures.Entry(
-                name,
-                models.get(name).family,
-                scores.get("binarisation"),
-                exact is not None,
-                nats,
-                walls_of.draw(name, seed, WALL).seconds / WALL.n,
-            )
-        )
-    return found
-
-
-def table(found: list[figures.Entry]) -> None:
-    """Scores, sizes and times. Best likelihood first; models without one at the end."""
-    rows = []
-    for entry, verdict in zip(found, figures.verdicts(found), strict=True):
-        known = facts(entry.name)
-        origin, scores = known["header"].origin, known["scores"]
-        rows.append(
-            {
-                "model": entry.name,
-                "family": entry.family,
-                "nats": entry.nats,
-                "iwae": scores.get("iwae_nats"),
-                "bits": scores.get("bits_per_dim"),
-                "form": entry.form or "—",
-                "verdict": verdict if entry.nats is not None or scores else "? not evaluated",
-                "ms": 1000 * entry.seconds,
-                "parameters": parameters(models.get(entry.name))["total"],
-                "minutes": origin.seconds / 60,
-                "seen": origin.images_seen,
-            }
-        )
-    frame = pd.DataFrame(rows).sort_values("nats", na_position="last")
-    number = st.column_config.NumberColumn
-    st.dataframe(
-        frame,
-        hide_index=True,
-        row_height=42,
-        column_config={
-            "model": "Checkpoint",
-            "family": "Family",
-            "nats": number(
-                "Nats per image",
-                format="%.2f",
-                help="-log p(x) on the test set, or the negative ELBO (beta = 1); lower is better",
-            ),
-            "iwae": number("IWAE", format="%.2f", help="the tighter bound, k draws of the code"),
-            "bits": number("Bits/dim", format="%.4f"),
-            "form": st.column_config.TextColumn("Data form", help="how grey pixels became bits"),
-            "verdict": st.column_config.TextColumn("Comparable?", width="medium"),
-            "ms": number("ms per image", format="%.2f", help=f"drawing the wall of {WALL.n} at once, on this machine"),
-            "parameters": number("Parameters", format="localized"),
-            "minutes": number("Training, min", format="%.0f"),
-            "seen": number("Images seen", format="compact"),
-        },
-    )
+def _facts(a: str, b: str, data: str, rows: Sequence[Marked]) -> str:
+    """The figures of two rows side by side, as Markdown. Real images are those on the other's scale."""
+    by_name = {one.row.name: one for one in rows}
+    forms = [by_name[name].row.quality for name in (a, b) if name in by_name]
+    form = next((found.form for found in forms if found), None)
+    found = [by_name.get(f"{REAL} ({data}, {form})" if name == REAL else name) for name in (a, b)]
+    header, lines = comparison.cells([one for one in found if one])
+    filled = iter(lines)
+    columns = [next(filled) if one else ["-"] * len(header) for one in found]
+    table = [
+        f"| {name} | {one} | {other} |"
+        for name, one, other in zip(header, *columns, strict=True)
+        if name in FACTS and (one, other) != ("-", "-")
+    ]
+    return "\n".join([f"| | {a} | {b} |", "|---|---|---|", *table])

@@ -1,18 +1,26 @@
-"""The Compare page's second part: what the literature says of the autoregressive models, with measured verdicts."""
+"""The Compare page's last part: what the literature says of the families, with verdicts from the figures of the models shown."""
 
+from collections.abc import Sequence
 from typing import cast
+from urllib.parse import quote
 
-import pandas as pd
+import numpy as np
 import streamlit as st
 
 from genlib.evaluation import receptive_field, training_seconds
-from genlib.evaluation.claims import Rival, Verdict, judge
-from genlib.figures.compare import Entry
+from genlib.evaluation.claims import Claim, judge
+from genlib.evaluation.comparison import Marked
+from genlib.evaluation.verdicts import SEEDS, Contender
+from genlib.models import abilities, catalogue
 from genlib.models.autoregressive import AutoregressiveModel
-from genlib.ui import models
+from genlib.training.run import Run, all_runs
+from genlib.ui import models, runs
+from genlib.ui.compare_rows import Figures
 
 STEP_IMAGES = 16  # images of a timed training step
-MARKS = {True: "✓ holds here", False: "✗ does not hold here", None: "? open"}
+POINTS = 5  # validations without which a run's curve has no form yet
+LOOKED_AT = 64  # runs, the newest
+MARKS = {True: "✓ holds here", False: "✗ does not hold here", None: "? not enough measured"}
 
 
 @st.cache_data(max_entries=64, ttl=900, show_spinner=False)
@@ -31,83 +39,77 @@ def _sees(name: str, version: float) -> str:
     return found.form(found.last)
 
 
+@st.cache_data(ttl=60, show_spinner=False)
+def _curves(model: str, data: str) -> tuple[tuple[float, ...], ...]:
+    """Validation losses of a model's runs that differ in nothing but the seed; of several such groups, the largest."""
+    groups: dict[str, dict[int, Run]] = {}
+    for run in all_runs()[:LOOKED_AT]:
+        asked = runs.options(run)
+        if (asked.model, asked.data) == (model, data):
+            groups.setdefault(repr((sorted(asked.config.items()), asked.start)), {})[asked.seed] = run
+    found = max(groups.values(), key=len, default={})
+    if len(found) < SEEDS:
+        return ()
+    term = next(iter(catalogue.get(model).terms))
+    histories = [runs.history(run.path) for run in found.values()]
+    for history in histories:
+        history.refresh()
+    values = [history.curve("validation", term)[1] for history in histories]
+    return tuple(tuple(map(float, curve)) for curve in values if len(curve) >= POINTS and np.isfinite(curve).all())
+
+
 @st.fragment
-def claims(entries: list[Entry]) -> None:
-    """The autoregressive models among the compared ones: what they see, how long a step takes, and the verdicts."""
-    chosen = [entry for entry in entries if isinstance(models.get(entry.name), AutoregressiveModel)]
-    if not chosen:
-        return
+def claims(figures: Figures) -> None:
+    """Each claim, its verdict, and the figures and checkpoints that it comes from."""
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     left.subheader("Claims of the literature, measured", anchor=False)
-    timed = right.button("⏱️ Time the training", width="stretch", help="A few steps of each model, here and now.")
+    timed = right.button(
+        "Time the training", icon="⏱️", width="stretch",
+        help="A few training steps of each autoregressive model, here and now, and by gradients what a pixel sees.",
+    )  # fmt: skip
     state = st.session_state
-    state["compare-timed"] = state.get("compare-timed", False) or timed
-    rivals = []
-    with st.spinner("Measuring what each model sees" + (", and its training steps" if state["compare-timed"] else "")):
-        for entry in chosen:
-            version = models.version(entry.name)
-            rivals.append(
-                Rival(
-                    entry.name,
-                    models.get(entry.name).name,
-                    _step_seconds(entry.name, version) if state["compare-timed"] else None,
-                    entry.seconds,
-                    entry.nats,
-                    entry.form,
-                    _sees(entry.name, version),
-                )
-            )
-    _figures(rivals)
-    _verdicts(judge(rivals))
+    state["compare-timed"] = closer = state.get("compare-timed", False) or timed
+    with st.spinner("Timing training steps, and measuring what each model sees" if closer else "Judging"):
+        contenders = [_contender(one, figures, closer) for one in figures.models]
+    found = judge(contenders, figures.floors)
+    st.markdown(words(found))
+    if not closer:
+        st.caption("*Time the training* measures what is still open of training times and receptive fields.")
 
 
-def _figures(rivals: list[Rival]) -> None:
-    frame = pd.DataFrame(
-        {
-            "model": [rival.checkpoint for rival in rivals],
-            "sees": [rival.sees for rival in rivals],
-            "nats": [rival.nats for rival in rivals],
-            "form": [rival.form or "—" for rival in rivals],
-            "step": [None if rival.step_seconds is None else 1000 * rival.step_seconds for rival in rivals],
-            "draw": [1000 * rival.draw_seconds for rival in rivals],
-        }
-    ).sort_values("nats", na_position="last")
-    number = st.column_config.NumberColumn
-    st.dataframe(
-        frame,
-        hide_index=True,
-        row_height=42,
-        key="compare-causal",
-        column_config={
-            "model": "Checkpoint",
-            "sees": st.column_config.TextColumn(
-                "What a pixel sees",
-                help="of what comes before it: by gradient, in a narrow copy so deep that another layer adds nothing",
-            ),
-            "nats": number("Nats per image", format="%.2f"),
-            "form": "Data form",
-            "step": number("Training, ms per image", format="%.2f", help=f"a step of {STEP_IMAGES} images, median"),
-            "draw": number("Drawing, ms per image", format="%.2f"),
-        },
+def _contender(one: Marked, figures: Figures, closer: bool) -> Contender:
+    row, model = one.row, models.get(one.row.name)
+    channels, height, width = model.config.shape
+    version = models.version(row.name)
+    closer = closer and isinstance(model, AutoregressiveModel)
+    seconds = figures.milliseconds.get(row.name)
+    return Contender(
+        row,
+        model.name,
+        channels * height * width,
+        getattr(model.config, "latent", None) if "latent code" in abilities(model) else None,
+        None if seconds is None else seconds / 1000,
+        _step_seconds(row.name, version) if closer else None,
+        _sees(row.name, version) if closer else None,
+        _curves(model.name, row.data),
     )
 
 
-def _verdicts(found: list[Verdict]) -> None:
-    frame = pd.DataFrame(
-        {
-            "claim": [verdict.claim for verdict in found],
-            "verdict": [MARKS[verdict.holds] for verdict in found],
-            "measured": [verdict.measured for verdict in found],
-        }
-    )
-    st.dataframe(
-        frame,
-        hide_index=True,
-        row_height=42,
-        key="compare-claims",
-        column_config={
-            "claim": st.column_config.TextColumn("Claim", width="large"),
-            "verdict": "Here",
-            "measured": st.column_config.TextColumn("Measured", width="large"),
-        },
-    )
+def words(found: Sequence[Claim]) -> str:
+    """The claims as a table in Markdown: a line for each claim in bold with its verdict, and one for each of its parts."""
+    lines = ["| claim | here | measured on the models shown |", "|---|---|---|"]
+    for claim in found:
+        lines.append(f"| **{claim.text}** | **{MARKS[claim.holds]}** | |")
+        for part in claim.parts:
+            lines.append(f"| {part.part} | {MARKS[part.holds]} | {_safe(part.measured)}{_link(part.used)} |")
+    return "\n".join(lines)
+
+
+def _link(names: Sequence[str]) -> str:
+    """To this page with the checkpoints that a verdict comes from."""
+    return f" [→ these]({'?models=' + quote(','.join(names), safe=',')})" if names else ""
+
+
+def _safe(text: str) -> str:
+    """As text of a cell: nothing of it is taken for Markdown."""
+    return "".join(f"\\{letter}" if letter in "\\|*_[]`~<>$:" else letter for letter in text)

@@ -1,0 +1,122 @@
+"""The Compare page's figures: what the checkpoints' cards keep, marked with what may be compared. Nothing is measured here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from genlib.data import datasets
+from genlib.errors import GenlibError
+from genlib.evaluation import Judge, Quality, find_judge, parameters
+from genlib.evaluation.comparison import REAL, UNKNOWN, Marked, Row, compare
+from genlib.evaluation.forms import sample_form
+from genlib.training import checkpoint
+from genlib.ui import links, models
+
+OWN = "own form"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The rows of the models and of real images, marked and sorted; milliseconds a picture by checkpoint, here and now."""
+
+    rows: list[Marked]
+    milliseconds: Mapping[str, float]
+    form: str
+    """In which pictures are compared: `OWN`, or the one form of all."""
+
+    @property
+    def models(self) -> list[Marked]:
+        return [one for one in self.rows if one.row.family != "data"]
+
+    @property
+    def floors(self) -> list[Row]:
+        return [one.row for one in self.rows if one.row.family == "data"]
+
+
+def card(name: str) -> dict[str, Any]:
+    """A shipped checkpoint's card; empty for a run, which has none."""
+    known = name in checkpoint.shipped() and checkpoint.card_path(name).is_file()
+    return checkpoint.read_card(name) if known else {}
+
+
+def choose_form(names: Sequence[str]) -> str:
+    """In which form pictures are compared, in the URL; a choice where cards keep them in one form besides each model's own.
+
+    At first the form in which most models share a scale.
+    """
+    cards = [card(name) for name in names]
+    shared = list(dict.fromkeys(form for one in cards for form in one.get("quality_in", {})))
+    if not shared:
+        return OWN
+    own = [one.get("quality", {}).get("form") for one in cards]
+
+    def together(form: str) -> int:
+        if form == OWN:
+            return max(own.count(found) for found in own if found) if any(own) else 0
+        return sum(form in one.get("quality_in", {}) or one.get("quality", {}).get("form") == form for one in cards)
+
+    options = sorted([OWN, *shared], key=together, reverse=True)
+    links.check_choice("form", options, "The form of the pictures")
+    return st.segmented_control(
+        "Pictures compared in", options, default=options[0], required=True, key="form", bind="query-params",
+        help="Bits or grey values: figures of two forms are on two scales. In one form for all, grey values are drawn as bits first.",
+    )  # fmt: skip
+
+
+def gather(names: Sequence[str], milliseconds: Mapping[str, float], form: str) -> Figures:
+    """The figures of checkpoints of one data set."""
+    rows = [_row(name, form) for name in names]
+    return Figures(compare([*_floors(rows), *rows]), milliseconds, form)
+
+
+def _row(name: str, form: str) -> Row:
+    model, known = models.get(name), card(name)
+    origin = checkpoint.read_header(checkpoint.find_named(name)).origin
+    measured = _quality(known, origin.data, sample_form(model.config) if form == OWN else form)
+    return Row(
+        name, model.family, origin.data, measured if isinstance(measured, Quality) else None, known.get("scores", {}),
+        _parameters(name, models.version(name)), origin.images_seen, origin.seconds, origin.machine,
+        "" if isinstance(measured, Quality) else measured,
+    )  # fmt: skip
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _parameters(name: str, version: float) -> int:
+    return parameters(models.get(name))["total"]
+
+
+def _judge(data: str) -> Judge | None:
+    """The judge of a data set's pictures, where there is one here."""
+    try:
+        return find_judge(datasets.load(data))
+    except GenlibError:  # without data or judge there are no figures, and the table says how to get them
+        return None
+
+
+def _quality(known: dict[str, Any], data: str, form: str) -> Quality | str:
+    """What the card keeps in a form and by the present judge; else why there is nothing."""
+    judge = _judge(data)
+    kept = [value for value in (known.get("quality"), known.get("quality_in", {}).get(form)) if value]
+    try:
+        found = [one for one in map(Quality.from_json, kept) if one.form == form and one.split == "test"]
+    except GenlibError as error:
+        return str(error)
+    if judge is None or not found:
+        return UNKNOWN
+    fitting = [one for one in found if one.judge == judge.version]
+    return fitting[0] if fitting else "measured by another judge"
+
+
+def _floors(rows: Sequence[Row]) -> list[Row]:
+    """Real images on each scale on which a model is measured, as far as the judge's card keeps them."""
+    floors = []
+    for scale in dict.fromkeys(row.quality.scale for row in rows if row.quality):
+        data, _, form, *_ = scale
+        judge = _judge(data)
+        kept = judge.card.get("floors", {}).values() if judge else []
+        found = next((one for one in map(Quality.from_json, kept) if one.scale == scale), None)
+        if found:
+            floors.append(Row(f"{REAL} ({data}, {form})", "data", data, found))
+    return floors
