@@ -69,7 +69,7 @@ def scatter(
         )
         for spot in shown
     ]
-    labels = dict(zip((spot.name for spot in shown), place_labels(places, [s.name for s in shown]), strict=True))
+    labels = dict(zip(map(id, shown), place_labels(places, [spot.name for spot in shown]), strict=True))
     traces = [
         _family(family, [spot for spot in shown if spot.family == family], labels, (x_name, y_name), (x_axis, y_axis))
         for family in FAMILY_COLOURS
@@ -110,7 +110,7 @@ def _value(spot: Spot, name: str) -> float:
 def _family(
     family: str,
     spots: Sequence[Spot],
-    labels: Mapping[str, str | None],
+    labels: Mapping[int, str | None],
     names: tuple[str, str],
     axes: tuple[Axis, Axis],
 ) -> dict[str, Any]:
@@ -121,8 +121,8 @@ def _family(
         "name": family,
         "x": [_value(spot, names[0]) for spot in spots],
         "y": [_value(spot, names[1]) for spot in spots],
-        "text": ["" if labels[spot.name] is None else spot.name for spot in spots],
-        "textposition": [labels[spot.name] or "top center" for spot in spots],
+        "text": ["" if labels[id(spot)] is None else spot.name for spot in spots],
+        "textposition": [labels[id(spot)] or "top center" for spot in spots],
         "textfont": {"size": 14},
         "cliponaxis": False,
         "hovertext": [_hover(spot, names, axes) for spot in spots],

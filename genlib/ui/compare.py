@@ -86,7 +86,7 @@ def walls(names: Sequence[str], data: str, seed: int) -> dict[str, walls_of.Wall
     drawn = {}
     for name in walls_of.quickest_first(names):
         with place_of[name]:
-            _line(name, strong=True)
+            _line(short(name, data), name, strong=True)
             try:
                 wall = drawn[name] = walls_of.draw(name, seed, WALL)
             except GenlibError as error:
@@ -94,7 +94,7 @@ def walls(names: Sequence[str], data: str, seed: int) -> dict[str, walls_of.Wall
                 continue
             st.image(wall.picture, output_format="PNG", width="stretch", alt=f"{WALL.n} samples of {name}")
             _line(
-                f"{wall.family}, {milliseconds(wall):.3g} ms each", f"{wall.title}: {wall.seconds:.3f} s for {WALL.n}"
+                f"{milliseconds(wall):.3g} ms each", f"{wall.title}, {wall.family}: {wall.seconds:.3f} s for {WALL.n}"
             )
     walls_of.ahead(names, seed + 1, WALL)
     return {name: drawn[name] for name in names if name in drawn}
@@ -103,7 +103,12 @@ def walls(names: Sequence[str], data: str, seed: int) -> dict[str, walls_of.Wall
 def _row(left: int, total: int) -> list:
     """Columns of one width in all rows: a last row is as wide as the others, with some columns empty."""
     across = min(ACROSS, total)
-    return list(st.columns(across, gap="small"))[: min(left, across)]
+    return [column.container(gap="xsmall") for column in st.columns(across, gap="small")][: min(left, across)]
+
+
+def short(name: str, data: str) -> str:
+    """A checkpoint's name without the data set, which is the same for all on the page."""
+    return name.removesuffix(f"-{data}")
 
 
 def _line(text: str, tip: str | None = None, *, strong: bool = False) -> None:
@@ -142,7 +147,9 @@ def two(drawn: Mapping[str, walls_of.Wall], data: str, seed: int, rows: Sequence
         st.markdown(_facts(a, b, data, rows))
     with left:
         pictures = [real(data, seed) if name == REAL else drawn[name].picture for name in (a, b)]
-        wipe(pictures[0], pictures[1], names=(a, b), key="compare-wipe", label="Divider between the two walls")
+        wipe(
+            pictures[0], pictures[1], names=(a, b), key="compare-wipe", size=640, label="Divider between the two walls"
+        )
 
 
 def _facts(a: str, b: str, data: str, rows: Sequence[Marked]) -> str:

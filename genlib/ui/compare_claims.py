@@ -11,11 +11,11 @@ from genlib.evaluation import receptive_field, training_seconds
 from genlib.evaluation.claims import Claim, judge
 from genlib.evaluation.comparison import Marked
 from genlib.evaluation.verdicts import SEEDS, Contender
-from genlib.models import abilities, catalogue
+from genlib.models import catalogue
 from genlib.models.autoregressive import AutoregressiveModel
 from genlib.training.run import Run, all_runs
 from genlib.ui import models, runs
-from genlib.ui.compare_rows import Figures
+from genlib.ui.compare_rows import Figures, facts
 
 STEP_IMAGES = 16  # images of a timed training step
 POINTS = 5  # validations without which a run's curve has no form yet
@@ -61,7 +61,7 @@ def _curves(model: str, data: str) -> tuple[tuple[float, ...], ...]:
 @st.fragment
 def claims(figures: Figures) -> None:
     """Each claim, its verdict, and the figures and checkpoints that it comes from."""
-    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    left, right = st.columns([5, 2], vertical_alignment="bottom")
     left.subheader("Claims of the literature, measured", anchor=False)
     timed = right.button(
         "Time the training", icon="⏱️", width="stretch",
@@ -78,20 +78,19 @@ def claims(figures: Figures) -> None:
 
 
 def _contender(one: Marked, figures: Figures, closer: bool) -> Contender:
-    row, model = one.row, models.get(one.row.name)
-    channels, height, width = model.config.shape
+    row, known = one.row, facts(one.row.name)
     version = models.version(row.name)
-    closer = closer and isinstance(model, AutoregressiveModel)
+    closer = closer and issubclass(catalogue.get(known.model), AutoregressiveModel)
     seconds = figures.milliseconds.get(row.name)
     return Contender(
         row,
-        model.name,
-        channels * height * width,
-        getattr(model.config, "latent", None) if "latent code" in abilities(model) else None,
+        known.model,
+        known.values,
+        known.code,
         None if seconds is None else seconds / 1000,
         _step_seconds(row.name, version) if closer else None,
         _sees(row.name, version) if closer else None,
-        _curves(model.name, row.data),
+        _curves(known.model, row.data),
     )
 
 
@@ -99,10 +98,22 @@ def words(found: Sequence[Claim]) -> str:
     """The claims as a table in Markdown: a line for each claim in bold with its verdict, and one for each of its parts."""
     lines = ["| claim | here | measured on the models shown |", "|---|---|---|"]
     for claim in found:
-        lines.append(f"| **{claim.text}** | **{MARKS[claim.holds]}** | |")
+        lines.append(f"| **{claim.text}** | **{_unbroken(MARKS[claim.holds])}** | {_count(claim)} |")
         for part in claim.parts:
-            lines.append(f"| {part.part} | {MARKS[part.holds]} | {_safe(part.measured)}{_link(part.used)} |")
+            lines.append(f"| {part.part} | {_unbroken(MARKS[part.holds])} | {_safe(part.measured)}{_link(part.used)} |")
     return "\n".join(lines)
+
+
+def _unbroken(text: str) -> str:
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _count(claim: Claim) -> str:
+    """How many parts have which verdict; nothing for a claim of one part."""
+    verdicts = [part.holds for part in claim.parts]
+    said = {True: "holds", False: "does not hold", None: "open"}
+    counts = [f"{verdicts.count(value)} {word}" for value, word in said.items() if value in verdicts]
+    return f"of {len(verdicts)} parts: {', '.join(counts)}" if len(verdicts) > 1 else ""
 
 
 def _link(names: Sequence[str]) -> str:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
+import torch
 
 from genlib.data import datasets
 from genlib.errors import GenlibError
 from genlib.evaluation import Judge, Quality, find_judge, parameters
 from genlib.evaluation.comparison import REAL, UNKNOWN, Marked, Row, compare
 from genlib.evaluation.forms import sample_form
+from genlib.models import abilities, catalogue
 from genlib.training import checkpoint
 from genlib.ui import links, models
 
@@ -33,6 +35,37 @@ class Figures:
     @property
     def floors(self) -> list[Row]:
         return [one.row for one in self.rows if one.row.family == "data"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a checkpoint's header says of its model."""
+
+    model: str
+    family: str
+    values: int
+    """In an image: C x H x W."""
+    form: str
+    """Of the pictures that it draws."""
+    parameters: int
+    code: int | None
+    """Numbers in the code of an image; None: it gives none."""
+
+
+def facts(name: str) -> Facts:
+    """From the header alone: with many checkpoints compared, not all of their weights stay in memory."""
+    return _facts(name, models.version(name))
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _facts(name: str, version: float) -> Facts:
+    header = checkpoint.read_header(checkpoint.find_named(name))
+    kind = catalogue.get(header.model)
+    config = kind.validate_config(header.config)
+    with torch.device("meta"):  # only shapes are counted
+        total = parameters(kind.from_config(config))["total"]
+    code = getattr(config, "latent", None) if "latent code" in abilities(kind) else None
+    return Facts(kind.name, kind.family, config.dimensions, sample_form(config), total, code)
 
 
 def card(name: str) -> dict[str, Any]:
@@ -72,19 +105,14 @@ def gather(names: Sequence[str], milliseconds: Mapping[str, float], form: str) -
 
 
 def _row(name: str, form: str) -> Row:
-    model, known = models.get(name), card(name)
+    own, known = facts(name), card(name)
     origin = checkpoint.read_header(checkpoint.find_named(name)).origin
-    measured = _quality(known, origin.data, sample_form(model.config) if form == OWN else form)
+    measured = _quality(known, origin.data, own.form if form == OWN else form)
     return Row(
-        name, model.family, origin.data, measured if isinstance(measured, Quality) else None, known.get("scores", {}),
-        _parameters(name, models.version(name)), origin.images_seen, origin.seconds, origin.machine,
+        name, own.family, origin.data, measured if isinstance(measured, Quality) else None, known.get("scores", {}),
+        own.parameters, origin.images_seen, origin.seconds, origin.machine,
         "" if isinstance(measured, Quality) else measured,
     )  # fmt: skip
-
-
-@st.cache_data(max_entries=256, show_spinner=False)
-def _parameters(name: str, version: float) -> int:
-    return parameters(models.get(name))["total"]
 
 
 def _judge(data: str) -> Judge | None:

@@ -5,10 +5,11 @@ import streamlit as st
 from genlib.evaluation.comparison import BOUND, Marked
 from genlib.figures.compare import Axis, Spot, missing, scatter
 from genlib.ui import links
+from genlib.ui.compare import short
 from genlib.ui.compare_rows import Figures
 
 QUALITY = {
-    "Frechet distance": ("frechet", Axis("Frechet classifier distance, lower is better", log=True)),
+    "Frechet": ("frechet", Axis("Frechet classifier distance, lower is better", log=True)),
     "Nats": ("nats", Axis("nats per image, lower is better")),
     "Precision": ("precision", Axis("precision, higher is better")),
     "Recall": ("recall", Axis("recall, higher is better")),
@@ -28,7 +29,7 @@ def picture(figures: Figures) -> None:
     st.subheader("Quality against cost", anchor=False)
     links.check_choice("y", list(QUALITY), "The upright axis")
     links.check_choice("x", list(COST), "The level axis")
-    left, right = st.columns(2)
+    left, right = st.columns([7, 6], gap="small")
     upright = left.segmented_control(
         "Upright", list(QUALITY), default=next(iter(QUALITY)), required=True, key="y", bind="query-params"
     )
@@ -60,7 +61,7 @@ def spot(one: Marked, figures: Figures) -> Spot:
     if one.likelihood_mark == BOUND or not one.likelihood_comparable:
         notes["nats"] = one.likelihood_mark
     return Spot(
-        row.name,
+        short(row.name, row.data),
         row.family,
         {
             **values,
