@@ -69,9 +69,9 @@ def scatter(
         )
         for spot in shown
     ]
-    labels = dict(zip(map(id, shown), place_labels(places, [spot.name for spot in shown]), strict=True))
+    labelled = list(zip(shown, place_labels(places, [spot.name for spot in shown]), strict=True))
     traces = [
-        _family(family, [spot for spot in shown if spot.family == family], labels, (x_name, y_name), (x_axis, y_axis))
+        _family(family, [one for one in labelled if one[0].family == family], (x_name, y_name), (x_axis, y_axis))
         for family in FAMILY_COLOURS
         if any(spot.family == family for spot in shown)
     ]
@@ -109,20 +109,21 @@ def _value(spot: Spot, name: str) -> float:
 
 def _family(
     family: str,
-    spots: Sequence[Spot],
-    labels: Mapping[int, str | None],
+    labelled: Sequence[tuple[Spot, str | None]],
     names: tuple[str, str],
     axes: tuple[Axis, Axis],
 ) -> dict[str, Any]:
+    """A family's trace, of its spots with the positions of their labels."""
     colour, shape = FAMILY_COLOURS[family], FAMILY_SHAPES[family]
+    spots = [spot for spot, _ in labelled]
     return {
         "type": "scatter",
         "mode": "markers+text",
         "name": family,
         "x": [_value(spot, names[0]) for spot in spots],
         "y": [_value(spot, names[1]) for spot in spots],
-        "text": ["" if labels[id(spot)] is None else spot.name for spot in spots],
-        "textposition": [labels[id(spot)] or "top center" for spot in spots],
+        "text": [spot.name if position else "" for spot, position in labelled],
+        "textposition": [position or "top center" for _, position in labelled],
         "textfont": {"size": 14},
         "cliponaxis": False,
         "hovertext": [_hover(spot, names, axes) for spot in spots],
