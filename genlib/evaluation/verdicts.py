@@ -197,8 +197,11 @@ def slow(contenders: Sequence[Contender]) -> Verdict:
 
 def no_code(contenders: Sequence[Contender]) -> Verdict:
     own = [one for one in contenders if one.family == AUTOREGRESSIVE]
-    figures = [(one, "none" if one.code is None else f"{one.code} numbers") for one in own]
-    return _verdict("No code of an image", figures, all(one.code is None for one in own), "" if own else "none shown")
+    coded = [f"{one.name} {one.code} numbers" for one in own if one.code is not None]
+    said = ", ".join(coded) or f"none in {len(own)} checkpoints"
+    return Verdict(
+        "No code of an image", said if own else "none shown", not coded if own else None, tuple(one.name for one in own)
+    )
 
 
 def frechet(one: Contender) -> float:

@@ -78,7 +78,7 @@ def walls(names: Sequence[str], data: str, seed: int) -> dict[str, walls_of.Wall
         _line(REAL.capitalize(), strong=True)
         try:
             st.image(real(data, seed), output_format="PNG", width="stretch", alt=f"{WALL.n} real images of {data}")
-            _line(f"{datasets.describe(data).title}, test set")
+            _line(datasets.describe(data).title, f"{datasets.describe(data).title}, test set")
         except GenlibError as error:
             st.caption(str(error))
     # The quick ones first; what stands in the others' columns stays until theirs are ready.
@@ -137,7 +137,7 @@ def two(drawn: Mapping[str, walls_of.Wall], data: str, seed: int, rows: Sequence
     if len(options) < 2:
         return
     st.subheader("Two under one divider", anchor=False)
-    left, right = st.columns([1, 1], gap="large")
+    left, right = st.columns([6, 7], gap="medium")
     with right:
         first, second = st.columns(2)
         for key, what in (("a", "The left model"), ("b", "The right model")):
@@ -162,8 +162,8 @@ def _facts(a: str, b: str, data: str, rows: Sequence[Marked]) -> str:
     filled = iter(lines)
     columns = [next(filled) if one else ["-"] * len(header) for one in found]
     table = [
-        f"| {name} | {one} | {other} |"
+        f"| {name} | {one} | {other} |".replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
         for name, one, other in zip(header, *columns, strict=True)
         if name in FACTS and (one, other) != ("-", "-")
     ]
-    return "\n".join([f"| | {a} | {b} |", "|---|---|---|", *table])
+    return "\n".join([f"| | {short(a, data)} | {short(b, data)} |", "|---|---|---|", *table])

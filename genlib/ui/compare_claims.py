@@ -111,16 +111,17 @@ def _unbroken(text: str) -> str:
 def _count(claim: Claim) -> str:
     """How many parts have which verdict; nothing for a claim of one part."""
     verdicts = [part.holds for part in claim.parts]
-    said = {True: "holds", False: "does not hold", None: "open"}
-    counts = [f"{verdicts.count(value)} {word}" for value, word in said.items() if value in verdicts]
-    return f"of {len(verdicts)} parts: {', '.join(counts)}" if len(verdicts) > 1 else ""
+    words = {True: "✓", False: "✗", None: "?"}
+    counts = [f"{verdicts.count(value)} {word}" for value, word in words.items() if value in verdicts]
+    return f"{len(verdicts)} parts: {', '.join(counts)}" if len(verdicts) > 1 else ""
 
 
 def _link(names: Sequence[str]) -> str:
     """To this page with the checkpoints that a verdict comes from."""
-    return f" [→ these]({'?models=' + quote(','.join(names), safe=',')})" if names else ""
+    return f" [→\N{NO-BREAK SPACE}these]({'?models=' + quote(','.join(names), safe=',')})" if names else ""
 
 
 def _safe(text: str) -> str:
     """As text of a cell: nothing of it is taken for Markdown."""
+    text = text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}").replace("≤ ", "≤\N{NO-BREAK SPACE}")
     return "".join(f"\\{letter}" if letter in "\\|*_[]`~<>$:" else letter for letter in text)

@@ -18,7 +18,7 @@ QUALITY = {
 COST = {
     "Speed": ("ms", Axis("milliseconds to draw one picture (this machine, now)", log=True)),
     "Size": ("parameters", Axis("trainable parameters", log=True)),
-    "Training time": ("minutes", Axis("training, minutes", log=True)),
+    "Training": ("minutes", Axis("training, minutes", log=True)),
     "Images seen": ("seen", Axis("training images seen", log=True)),
 }
 
@@ -29,7 +29,7 @@ def picture(figures: Figures) -> None:
     st.subheader("Quality against cost", anchor=False)
     links.check_choice("y", list(QUALITY), "The upright axis")
     links.check_choice("x", list(COST), "The level axis")
-    left, right = st.columns([7, 6], gap="small")
+    left, right = st.columns([6, 5], gap="small")
     upright = left.segmented_control(
         "Upright", list(QUALITY), default=next(iter(QUALITY)), required=True, key="y", bind="query-params"
     )

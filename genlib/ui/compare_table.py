@@ -23,9 +23,9 @@ def table(figures: Figures, wall: Layout) -> None:
         _show(
             sorted(map(_likelihood, figures.models), key=lambda row: row["nats"] or math.inf),
             {
-                "nats": number("Nats per image", format="%.2f", help="-log p(x), or the bound; test set; lower is better"),
+                "nats": number("Nats", format="%.2f", help="-log p(x), or the bound; test set; lower is better"),
                 "kind": text("Which", help="exact, or a bound: the truth is lower"),
-                "iwae": number("IWAE, nats", format="%.2f", help="the tighter bound, k draws of the code"),
+                "iwae": number("IWAE", format="%.2f", help="the tighter bound, k draws of the code"),
                 "bits": number("Bits/dim", format="%.4f"),
                 "form": text("Data form", help="how grey pixels became bits"),
                 "comparable": _comparable(),
@@ -64,7 +64,7 @@ def _comparable() -> Any:
 def mark(found: str) -> str:
     """A mark of `genlib.evaluation.comparison` with a sign before it."""
     sign = {SAME: "✓", BOUND: "≤", NONE: "—", UNKNOWN: "?"}.get(found, "✗" if found.startswith("other scale") else "?")
-    return f"{sign} {'a bound: the truth is lower' if found == BOUND else found}"
+    return f"{sign} {'a bound' if found == BOUND else found}"
 
 
 def _likelihood(one: Marked) -> dict[str, Any]:
