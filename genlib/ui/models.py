@@ -52,7 +52,7 @@ def computing_when_idle(quiet: float) -> Iterator[None]:
         _turns.release()
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@st.cache_resource(max_entries=32, show_spinner=False)
 def _loaded(path: Path, version: float) -> Model:
     torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))  # visitors and a training job share the cores
     model = checkpoint.load_file(path)
