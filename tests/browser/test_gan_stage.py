@@ -57,6 +57,7 @@ def test_play_goes_on_by_itself_and_stops(stage):
     expect(stage.get_by_role("button", name="Step D")).to_be_disabled()
     stop.click()
     expect(stage.get_by_role("button", name="Step D")).to_be_enabled()
+    stage.wait_for_timeout(3000)  # the wall of the turn that was under way when it was stopped
     reached = steps(stage)
     stage.wait_for_timeout(3000)
     assert steps(stage) == reached
