@@ -17,7 +17,9 @@ POINTS = 600  # per curve; a projector has no more columns
 SPLITS = ("train", "validation")
 SKIPPED = 0.03  # share of the steps at the start that linear axes leave room for only as far as the rest needs it
 
-_UNITS = re.compile(r"(nats per image|nats|share|probability|bits/dim)\b")
+_UNITS = re.compile(
+    r"(nats per image|nats|share|probability|bits/dim|critic score|score per length|length in pixel space)\b"
+)
 _FUNCTION = re.compile(r"^([A-Z]\([^,]*\)), ")
 _ACRONYMS = {"kl", "elbo", "nll", "iwae", "jsd", "emd"}
 

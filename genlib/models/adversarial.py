@@ -299,10 +299,10 @@ class WassersteinModel(AdversarialModel):
     watches_slope: ClassVar[bool] = True
 
     terms: ClassVar[dict[str, str]] = {
-        "critic_loss": "E[C(G(z))] - E[C(x)] + the weighted gradient penalty, what the critic minimises",
-        "generator_loss": "-E[C(G(z))], what G minimises; the critic's scores have no zero, so it may drift",
+        "critic_loss": "E[C(G(z))] - E[C(x)] + the weighted gradient penalty, what the critic minimises (critic score)",
+        "generator_loss": "-E[C(G(z))], what G minimises; the zero of the scores is anywhere, so it may drift (critic score)",
         "earth_movers_distance": "E[C(x)] - E[C(G(z))], estimate of the earth mover's distance (length in pixel space)",
-        "slope": "mean slope of the critic between real and generated images; the penalty holds it near 1",
+        "slope": "mean slope of the critic between real and generated images; the penalty holds it near 1 (score per length)",
     }
     distributions: ClassVar[dict[str, str]] = {
         "score_real": "C(x), critic score of each real image",

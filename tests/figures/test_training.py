@@ -47,14 +47,14 @@ def test_every_term_of_every_model_is_drawn_for_both_splits_with_a_unit(name: st
 def test_rivals_face_each_other_and_probabilities_have_their_own_plot() -> None:
     gan = catalogue.get("gan")
     losses, chances = training.panels(gan.terms, adversarial=True)
-    assert set(losses.terms) == {"discriminator_loss", "generator_loss"}
+    assert set(losses.terms) == {"discriminator_loss", "generator_loss", "jsd"}
     assert (set(chances.terms), chances.bounded) == ({"d_real", "d_fake"}, True)
     assert [training.label(term, gan.terms[term]) for term in chances.terms] == ["D(x)", "D(G(z))"]
     figure = training.loss_figure(history("gan"), gan.terms, adversarial=True)
     low, high = figure["layout"]["yaxis2"]["range"]
     assert low < 0 < 1 < high
     colours = {(trace["name"].split(",")[0], trace["line"]["color"]) for trace in figure["data"]}
-    assert len(colours) == 4, "a rival keeps one colour in both splits"
+    assert len(colours) == len(gan.terms), "a term keeps one colour in both splits"
 
 
 def test_labels() -> None:

@@ -82,7 +82,7 @@ def test_first_view(page, drawings) -> None:
     call = drawings[0]
     assert torch.equal(call["known"], occlusion("lower-half", 28, 28)), "the lower half is hidden at first"
     assert torch.equal(call["images"], load("mnist").batch("test", slice(0, 1)))
-    assert (call["n"], call["seed"], call["temperature"], call["label"]) == (8, 0, 1.0, None)
+    assert (call["n"], call["seed"], call["temperature"], call["label"]) == (8, 1, 1.0, None)
     assert "can use all 392 known pixels" in text(app)
     assert len(pictures(app)) == 4
 
