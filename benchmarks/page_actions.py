@@ -54,7 +54,7 @@ class Action(NamedTuple):
 
 ACTIONS = (
     Action("", "seed={n}", "button", "Draw fresh samples"),
-    Action("latent_space", "view=Encode&digit={n}", "button", "Another image"),
+    Action("latent_space", "model=vae-mnist&view=Encode&digit={n}", "button", "Another image"),
     Action("completion", "digit={n}", "button", "Another image"),
     Action("completion", "digit={n}&temperature=0.5", "slider", "Temperature"),
     Action("glimpses", "view=Read&digit={n}", "button", "Another image"),

@@ -164,7 +164,7 @@ def settings() -> Settings:
     links.check_number("seed", 0, 2**31 - 1, "The seed")
     source, index, n, spacing, seed = TEST_IMAGE, 0, 20, BY_THE_PRIOR, 0
     with st.sidebar:
-        name = models.choose(CODES, NOISE)
+        name = models.choose(CODES, NOISE, later=lambda name: not _is_plane(name))
         data = models.available()[name][1]
         model = models.get(name)
         view = _choose_view(model)
@@ -181,6 +181,11 @@ def settings() -> Settings:
             )
     version = checkpoint.find_named(name).stat().st_mtime
     return Settings(name, version, data, model, view, source, index, int(n), spacing, seed)
+
+
+def _is_plane(name: str) -> bool:
+    """Whether a checkpoint's code has two numbers: the page opens with one that can be shown whole."""
+    return checkpoint.read_header(checkpoint.find_named(name)).config.get("latent") == 2
 
 
 def _choose_view(model: Any) -> str:

@@ -8,7 +8,7 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -107,9 +107,14 @@ def shape(name: str) -> tuple[int, int, int]:
     return _shape(path, path.stat().st_mtime)
 
 
-def choose(*wanted: str, label: str = "Model", key: str = "model") -> str:
-    """A selectbox of the checkpoints with one of the abilities; the choice lives in the URL under ``key``. Returns the checkpoint's name."""
-    names, ability = list(available(*wanted)), " or ".join(wanted)
+def choose(
+    *wanted: str, label: str = "Model", key: str = "model", later: Callable[[str], bool] = lambda name: False
+) -> str:
+    """A selectbox of the checkpoints with one of the abilities; the choice lives in the URL under ``key``.
+
+    ``later`` says which names stand behind the others. Returns the checkpoint's name.
+    """
+    names, ability = sorted(available(*wanted), key=later), " or ".join(wanted)
     if not names:
         raise GenlibError(
             f"No checkpoint here has the ability {ability!r} yet: train such a model on the Train page first."
