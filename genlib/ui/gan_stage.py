@@ -11,7 +11,7 @@ from genlib.errors import GenlibError
 from genlib.models import abilities, catalogue
 from genlib.models.contract import Config, Model
 from genlib.training import checkpoint
-from genlib.ui import controls, links, models, runs
+from genlib.ui import controls, links, models, pick_draw, runs
 from genlib.ui.components.wire import digest
 from genlib.ui.gan_stage_cures import Cure, cures
 from genlib.ui.new_run import pick
@@ -72,7 +72,7 @@ def settings() -> Settings:
     links.check_choice("view", VIEWS, "The view")
     links.check_choice("start", STARTS, "The start")
     links.check_choice("way", WAYS, "The way through the noise")
-    links.check_number("seed", 0, 2**31 - 1, "The seed")
+    links.check_number("seed", 0, pick_draw.MAX_SEED, "The seed")
     _refuse_wrong_model()
     with st.sidebar:
         view = st.segmented_control(
@@ -81,7 +81,7 @@ def settings() -> Settings:
         )  # fmt: skip
         if view == STAGE:
             pair = _pair()
-            return Settings(view, _seed("Which weights, noise and pictures it begins with."), pair)
+            return Settings(view, pick_draw.choose_seed("Which weights, noise and pictures it begins with."), pair)
         name = models.choose(ABILITY)
         way = BETWEEN
         if view == NOISE:
@@ -89,7 +89,9 @@ def settings() -> Settings:
                 "Way", WAYS, default=BETWEEN, required=True, key="way", bind="query-params", width="stretch",
                 persist_state="page",
             )  # fmt: skip
-        seed = _seed("Which noise is drawn." if view == NOISE else "Which pictures the round is made of.")
+        seed = pick_draw.choose_seed(
+            "Which noise is drawn." if view == NOISE else "Which pictures the round is made of."
+        )
     return Settings(view, seed, None, name, models.available()[name][1], models.get(name), way)
 
 
@@ -99,20 +101,6 @@ def _refuse_wrong_model() -> None:
     if asked is not None and asked not in known:
         checkpoint.find_named(asked)  # says what is wrong with an unknown name
         raise GenlibError(f"{asked!r} has no generator with a judge: choose one of {', '.join(known) or 'none here'}.")
-
-
-def _seed(meaning: str) -> int:
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
-    seed = left.number_input(
-        "Seed", 0, 2**31 - 1, 1, key="seed", bind="query-params", persist_state="page", help=meaning
-    )
-    right.button("🎲", help="The next seed", on_click=next_seed, width="stretch", key="gan-next-seed")
-    return int(seed)
-
-
-def next_seed() -> None:
-    """A button's callback."""
-    st.session_state["seed"] = st.session_state["seed"] % (2**31 - 1) + 1
 
 
 # -- the stage's pair --------------------------------------------------------------------------------------------------

@@ -10,8 +10,7 @@ import streamlit as st
 
 from genlib.data import datasets
 from genlib.figures.images import enlarge, png, to_pixels
-from genlib.training import checkpoint
-from genlib.ui import gan_stage, models
+from genlib.ui import models, pick_draw
 from genlib.ui.components.wire import digest
 from genlib.ui.gan_stage import Settings
 from genlib.ui.gan_stage_round import PICTURES, Round, make_round, score
@@ -78,7 +77,7 @@ class Result(NamedTuple):
 
 def show(s: Settings) -> None:
     """The round of the settings' model and seed: asked, running, or over."""
-    key = digest(s.checkpoint, checkpoint.find_named(s.checkpoint).stat().st_mtime, s.seed)
+    key = digest(s.checkpoint, models.version(s.checkpoint), s.seed)
     play = st.session_state.get(KEY)
     if not isinstance(play, Play) or play.key != key:
         with models.computing():
@@ -169,7 +168,7 @@ def _answers(s: Settings, play: Play) -> None:
 
 
 def _next() -> None:
-    gan_stage.next_seed()
+    pick_draw.next_seed()
     st.session_state["gan-quiz-go-on"] = True
 
 

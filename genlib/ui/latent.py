@@ -21,7 +21,7 @@ from genlib.figures.latent_flat import CORNERS, Flat, principal_plane, through_t
 from genlib.models import abilities
 from genlib.models.variational import active
 from genlib.training import checkpoint
-from genlib.ui import links, models, pick_image
+from genlib.ui import links, models, pick_draw, pick_image
 from genlib.ui.components import atlas_sheet
 from genlib.ui.components.wire import digest
 from genlib.ui.recent import Recent
@@ -161,7 +161,7 @@ def settings() -> Settings:
     links.check_choice("source", SOURCES, "The source")
     links.check_choice("spacing", SPACINGS, "The spacing")
     links.check_number("n", LEAST_GRID, MOST_GRID, "The grid's side")
-    links.check_number("seed", 0, 2**31 - 1, "The seed")
+    links.check_number("seed", 0, pick_draw.MAX_SEED, "The seed")
     source, index, n, spacing, seed = TEST_IMAGE, 0, 20, BY_THE_PRIOR, 0
     with st.sidebar:
         name = models.choose(CODES, NOISE, later=lambda name: not _is_plane(name))
@@ -173,13 +173,13 @@ def settings() -> Settings:
         if (view == ENCODE and source == TEST_IMAGE) or view == TRAVERSALS:
             index = _choose_image(data)
         if view in (PLANE, INTERPOLATE) and CODES not in abilities(model):
-            seed = _choose_noise()
+            seed = pick_draw.choose_seed("Which noise is drawn.", "New noise")
         if view == GRID:
             spacing = _segments("Spacing", SPACINGS, "spacing")
             n = st.slider(
                 "Pictures a side", LEAST_GRID, MOST_GRID, 20, key="n", bind="query-params", persist_state="page"
             )
-    version = checkpoint.find_named(name).stat().st_mtime
+    version = models.version(name)
     return Settings(name, version, data, model, view, source, index, int(n), spacing, seed)
 
 
@@ -213,19 +213,6 @@ def _choose_image(data: str) -> int:
     with links.forgiving():
         return pick_image.choose_index(data, "latent")
     return 0
-
-
-def _choose_noise() -> int:
-    left, right = st.columns(2, vertical_alignment="bottom")
-    seed = left.number_input(
-        "Seed", 0, 2**31 - 1, 1, key="seed", bind="query-params", persist_state="page", help="Which noise is drawn."
-    )
-    right.button("New noise", icon="🎲", on_click=_next_seed, width="stretch")
-    return int(seed)
-
-
-def _next_seed() -> None:
-    st.session_state["seed"] = st.session_state["seed"] % (2**31 - 1) + 1
 
 
 def _segments(label: str, options: tuple[str, ...], key: str) -> str:

@@ -75,7 +75,7 @@ def _choose(s: Settings, known: dict[str, str]) -> list[str]:
 
 def _side(s: Settings, name: str) -> Settings:
     """The settings of another checkpoint's plane."""
-    version = checkpoint.find_named(name).stat().st_mtime
+    version = models.version(name)
     data = models.available()[name][1]
     return Settings(name, version, data, models.get(name), s.view, s.source, 0, SIDE, latent.EVEN)
 

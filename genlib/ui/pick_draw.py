@@ -7,19 +7,20 @@ from genlib.ui import links
 MAX_SEED, MAX_TEMPERATURE = 2**31 - 1, 2.0
 
 
-def choose_seed(help_text: str = "The same seed draws the same again.") -> int:
-    """The seed, with a button for the next one. What a link got wrong is named in a sentence, and 1 is taken."""
+def choose_seed(help_text: str = "The same seed draws the same again.", button: str = "New seed") -> int:
+    """The seed, with a ``button`` for the next one. What a link got wrong is named in a sentence, and 1 is taken."""
     links.check_number("seed", 0, MAX_SEED, "The seed")
     left, right = st.columns([1, 1], vertical_alignment="bottom")
     seed = left.number_input(
         "Seed", 0, MAX_SEED, 1, key="seed", bind="query-params", persist_state="page", help=help_text
     )
-    right.button("New seed", icon="🎲", on_click=_next, width="stretch")
+    right.button(button, icon="🎲", on_click=next_seed, width="stretch")
     return int(seed)
 
 
-def _next() -> None:
-    st.session_state["seed"] = (st.session_state["seed"] + 1) % (MAX_SEED + 1)
+def next_seed() -> None:
+    """A button's callback."""
+    st.session_state["seed"] = st.session_state["seed"] % MAX_SEED + 1
 
 
 def choose_temperature(help_text: str = "0 always takes the likeliest value; 1 draws from the model.") -> float:

@@ -11,7 +11,6 @@ from genlib.evaluation import receptive_field as measured
 from genlib.evaluation.receptive_field import ReceptiveField
 from genlib.figures.images import blend, to_pixels
 from genlib.models.autoregressive import AutoregressiveModel
-from genlib.training import checkpoint
 from genlib.ui import links, models
 from genlib.ui.pick_pixel import pick_pixel
 
@@ -121,7 +120,7 @@ def trained_names() -> dict[str, str]:
 
 def gradients(s: Settings, name: str, data: str) -> np.ndarray:
     """Mean size of the gradient in a checkpoint over a few test images, [C, H, W]."""
-    return _gradients(name, checkpoint.find_named(name).stat().st_mtime, data, s.row, s.column)
+    return _gradients(name, models.version(name), data, s.row, s.column)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
