@@ -1,6 +1,6 @@
 """Data sets: what exists, where it lies, how it is split.
 
-MNIST ships inside the package. Every other set is a ready ``NAME.npz`` in the data folder (``$GENLIB_DATA``, else the
+MNIST and Omniglot ship inside the package. Every other set is a ready ``NAME.npz`` in the data folder (``$GENLIB_DATA``, else the
 user data folder), put there by ``genlib data fetch NAME``. An ``.npz`` holds uint8 arrays ``train_images``
 [N, H, W] or [N, H, W, 3], ``train_labels`` [N] and the same for ``test``; the one of Omniglot ``images`` [N, 28, 28]
 (ink = 255), ``labels`` [N] and ``names`` ("alphabet/character" of each label), and we split it by alphabets. Own pictures
@@ -29,7 +29,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[str, ...] = get_args(Split)
 VALIDATION = 5_000  # the last images of the training file; what is selected is selected on these, never on the test set
 MAX_BYTES = 4 << 30  # of a data file once unpacked: a small file that claims to hold more is not unpacked
-EMBEDDED = Path(__file__).with_name("mnist.npz")
+EMBEDDED = {name: Path(__file__).with_name(f"{name}.npz") for name in ("mnist", "omniglot")}
 OWN_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -126,7 +126,7 @@ def find(name: str) -> Path | None:
     path = folder / f"{name}.npz"
     if path.is_file():
         return path
-    return EMBEDDED if name == "mnist" else None
+    return EMBEDDED.get(name)
 
 
 class Dataset:

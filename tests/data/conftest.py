@@ -61,7 +61,7 @@ def real(prepared: Callable[[str], Path]) -> Callable[[str], datasets.Dataset]:
     def get(name: str) -> datasets.Dataset:
         if name not in known:
             info = datasets.describe(name)
-            path = datasets.EMBEDDED if name == "mnist" else prepared(name)
+            path = datasets.EMBEDDED.get(name) or prepared(name)
             known[name] = datasets.Dataset(info, datasets.read_arrays(path, info))
         return known[name]
 

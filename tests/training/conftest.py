@@ -17,7 +17,7 @@ from genlib.training.run import Run, RunConfig
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder whose ``mnist`` is 240 + 40 real digits."""
     folder = tmp_path_factory.mktemp("digits")
-    with np.load(datasets.EMBEDDED) as file:
+    with np.load(datasets.EMBEDDED["mnist"]) as file:
         arrays = {key: file[key][: 240 if key.startswith("train") else 40] for key in file.files}
     np.savez(folder / "mnist.npz", **arrays)
     return folder

@@ -1,0 +1,1 @@
+"""Bit streams: pictures to bytes and back, by what a model expects of them."""
