@@ -48,6 +48,7 @@ app.command()(scoring.evaluate)
 app.command()(scoring.compare)
 app.command()(using.bench)
 app.add_typer(judging.judge, name="judge")
+app.command()(judging.gam)
 app.command()(runs.publish)
 
 

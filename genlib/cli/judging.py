@@ -1,12 +1,14 @@
-"""``genlib judge``: the classifiers by whose features the samples of all models are measured."""
+"""``genlib judge``: the classifiers by whose features the samples of all models are measured; ``genlib gam``: adversarial
+models that judge each other."""
 
 import time
 from dataclasses import asdict
+from itertools import combinations
 from typing import Annotated
 
 import typer
 
-from genlib.cli.frame import LARGEST_SEED, Json, bar, emit, table
+from genlib.cli.frame import LARGEST_SEED, Device, Json, Seed, bar, emit, load, table, trained_on
 from genlib.errors import GenlibError
 
 judge = typer.Typer(
@@ -97,3 +99,61 @@ def train(
         emit(card)
     else:
         typer.echo(path)
+
+
+KNOWN = 1000  # validation images that show a critic's scores of real pictures
+
+
+def gam(
+    checkpoints: Annotated[
+        list[str], typer.Argument(metavar="CHECKPOINT CHECKPOINT...", help="Two or more adversarial models of one data set.")
+    ],
+    samples: Annotated[int, typer.Option(min=20, max=100_000, help="Pictures that each model draws in each battle.")] = 10_000,
+    seed: Seed = 0,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """The generative adversarial metric (Im et al. 2016): each pair of models plays, one's discriminator on the other's pictures.
+
+    The one that fools the other's discriminator oftener wins, if both know the test images about equally well; otherwise the
+    battle is a tie.
+    """
+    from genlib.data import load as load_data
+    from genlib.evaluation.gam import gam as play
+
+    names = list(dict.fromkeys(checkpoints))
+    if len(names) < 2:
+        raise GenlibError("A battle needs two different models: name at least two checkpoints.")
+    sets = {name: trained_on(name) for name in names}
+    for name, data in sets.items():
+        if data != sets[names[0]]:
+            raise GenlibError(
+                f"{names[0]} is trained on {sets[names[0]]}, but {name} on {data}: let models of one data set play."
+            )
+    dataset = load_data(sets[names[0]])
+    models = {name: load(name, device, "adversaries") for name in names}
+    images, known = dataset.batch("test", slice(None)), dataset.batch("validation", slice(KNOWN))
+    pairs = list(combinations(names, 2))
+    battles = []
+    with bar("battles") as progress:
+        for done, (first, second) in enumerate(pairs, 1):
+            battle = play(models[first], models[second], images, samples=samples, seed=seed, known=known)
+            winner = {"first": first, "second": second}.get(battle.winner)
+            battles.append({"first": first, "second": second, **battle.as_json(), "winner": winner})
+            progress(done, len(pairs))
+    if as_json:
+        emit({"data": dataset.info.name, "seed": seed, "battles": battles})
+        return
+    table(
+        ("first", "second", "test errors", "sample errors", "r_test", "r_sample", "winner"),
+        (
+            (
+                one["first"],
+                one["second"],
+                *(", ".join(f"{100 * share:.1f} %" for share in one[key]) for key in ("test_errors", "sample_errors")),
+                *("inf" if one[key] is None else f"{one[key]:.2f}" for key in ("r_test", "r_sample")),
+                one["winner"] or "tie",
+            )
+            for one in battles
+        ),
+    )

@@ -10,7 +10,10 @@ from cli_home import TEST_IMAGES, Home
 import genlib
 from genlib import data
 from genlib.evaluation import find_judge, quality
+from genlib.evaluation.gam import gam
+from genlib.models import create
 from genlib.training import checkpoint, files
+from genlib.training.checkpoint import Origin
 from genlib.training.publish import digest
 
 TIMES = {"seconds", "samples_per_second"}
@@ -128,3 +131,31 @@ def test_training_a_judge_writes_it_and_its_card(home: Home, monkeypatch: pytest
     judge = find_judge(data.load("mnist"))
     assert (judge.version, judge.card) == (card["version"], card)
     assert document(home, "judge") == {"judges": [card]}
+
+
+def test_battles_are_those_of_the_library(home: Home) -> None:
+    other = create("wgan-gp", preset="quick", data="mnist")
+    checkpoint.save(
+        home.folder / "checkpoints" / "wgan-gp-mnist.safetensors", other, other.state_dict(), Origin("mnist")
+    )
+    found = document(home, "gam", "gan-mnist", "wgan-gp-mnist", "--samples", 30, "--seed", 3)
+    digits = data.load("mnist")
+    battle = gam(
+        genlib.load("gan-mnist"), genlib.load("wgan-gp-mnist"), digits.batch("test", slice(None)),
+        samples=30, seed=3, known=digits.batch("validation", slice(1000)),
+    )  # fmt: skip
+    assert [one["first"] + one["second"] for one in found["battles"]] == ["gan-mnistwgan-gp-mnist"]
+    expected = json.loads(json.dumps(battle.as_json())) | {"winner": found["battles"][0]["winner"]}
+    assert {key: found["battles"][0][key] for key in expected} == expected
+    assert (
+        found["battles"][0]["winner"] == {"first": "gan-mnist", "second": "wgan-gp-mnist", "tie": None}[battle.winner]
+    )
+    assert "sample errors" in home.done("gam", "gan-mnist", "wgan-gp-mnist", "--samples", 30).stdout
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(["gan-mnist"], "two different models"), (["gan-mnist", "vae-mnist"], "vae-mnist"), (["gan-mnist", "nobody"], "nobody")],
+)  # fmt: skip
+def test_battles_that_cannot_be(home: Home, names: list[str], said: str) -> None:
+    assert said in home.refused("gam", *names)
