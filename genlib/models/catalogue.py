@@ -18,6 +18,7 @@ _WHERE: dict[str, str] = {
     "vae-mlp": "genlib.models.vae_mlp:VAEMLP",
     "draw": "genlib.models.draw:DRAW",
     "draw-noattn": "genlib.models.draw_noattn:DRAWNoAttention",
+    "one-shot": "genlib.models.one_shot:OneShot",
     "pixelcnn": "genlib.models.pixelcnn:PixelCNN",
     "gated-pixelcnn": "genlib.models.gated_pixelcnn:GatedPixelCNN",
     "row-lstm": "genlib.models.row_lstm:RowLSTM",

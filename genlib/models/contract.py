@@ -107,6 +107,9 @@ class Model(nn.Module):
     """Every tensor that ``distribution_step`` returns -> its meaning and unit, as in ``terms``. Two of one unit and of one
     value for each image are shown as overlaid histograms, one that is named "... of each latent" as bars."""
 
+    together: ClassVar[int] = 1
+    """How many images of one label lie side by side in the batches it trains on; 1: a label is no concern of the order."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config: Any = config
@@ -278,6 +281,20 @@ class StepwiseDrawing(Protocol):
 
 
 @runtime_checkable
+class ConditioningByExample(Protocol):
+    """p(x | x'): images that are like an example of a class that the model may never have seen."""
+
+    def sample_like(self, example: Tensor, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
+        """n images like each example [N, C, H, W], [N, n, C, H, W]."""
+
+    def bound_given(self, images: Tensor, example: Tensor, *, seed: int = 0) -> Bound:
+        """The bound on log p(image | its example), [N] nats each; ``example`` is one [1, C, H, W] or one for each image."""
+
+    def iwae_given(self, images: Tensor, example: Tensor, k: int, *, seed: int = 0) -> Tensor:
+        """The importance-weighted bound on the same with k samples, [N] nats."""
+
+
+@runtime_checkable
 class Adversaries(Protocol):
     """A generator and a judge of its images, which can be trained one step at a time each."""
 
@@ -306,6 +323,7 @@ ABILITIES: dict[str, type] = {
     "completion": Completion,
     "pixel prediction": PixelPrediction,
     "step-wise drawing": StepwiseDrawing,
+    "conditioning by example": ConditioningByExample,
     "adversaries": Adversaries,
 }
 

@@ -90,14 +90,21 @@ class DRAW(DrawModel):
         ),
     }
 
-    def __init__(self, config: Config) -> None:
+    example_box: nn.Linear  # in a model that is given an example (genlib/models/one_shot.py), where it looks at it
+
+    def __init__(self, config: Config, n_example: int = 0) -> None:
+        """``n_example`` filters per side read an example at each step; 0: there is none."""
         c, h, w = config.shape
         n_read, n_write = config.read_size, config.write_size
-        super().__init__(config, 2 * c * n_read**2, c * n_write**2)
+        super().__init__(config, 2 * c * n_read**2, c * n_write**2, c * n_example**2)
+        self.n_example = n_example
         self.read_box = nn.Linear(config.hidden, 5)  # eq. 21
         self.write_box = nn.Linear(config.hidden, 5)
         _start_box(self.read_box, n_read, max(h, w))
         _start_box(self.write_box, n_write, max(h, w))
+        if n_example:
+            self.example_box = nn.Linear(config.hidden, 5)
+            _start_box(self.example_box, n_example, max(h, w))
 
     @classmethod
     def validate_config(cls, values: Mapping[str, Any]) -> contract.Config:
@@ -107,8 +114,8 @@ class DRAW(DrawModel):
             raise GenlibError("draw always has attention: for DRAW without it choose the model draw-noattn.")
         return super().validate_config(values)
 
-    def hands(self, x: Tensor | None) -> "_Attentive":
-        return _Attentive(self, x)
+    def hands(self, x: Tensor | None, example: Tensor | None = None) -> "_Attentive":
+        return _Attentive(self, x, example)
 
     @property
     def patch_shape(self) -> tuple[int, int, int]:
@@ -119,8 +126,12 @@ class DRAW(DrawModel):
         _, h, w = config.shape
         found: dict[str, Any] = {"write_grid": config.write_size, "read_grid": config.read_size}
         found["write"] = glimpse_box(self.write_box(states), config.write_size, h, w)
+        before = torch.stack([step.before for step in steps], 1)
+        if steps[0].recalled is not None:
+            found["example_grid"] = self.n_example
+            found["example"] = glimpse_box(self.example_box(before), self.n_example, h, w)
+            found["example_glimpses"] = stack([step.recalled for step in steps])
         if steps[0].seen is not None:
-            before = torch.stack([step.before for step in steps], 1)
             found["read"] = glimpse_box(self.read_box(before), config.read_size, h, w)
             found["glimpses"], found["error_glimpses"] = stack([step.seen for step in steps]).chunk(2, 2)
         return found
@@ -131,13 +142,17 @@ class _Attentive:
 
     constant = None  # where it reads differs from step to step
 
-    def __init__(self, model: DRAW, x: Tensor | None) -> None:
+    def __init__(self, model: DRAW, x: Tensor | None, example: Tensor | None) -> None:
         config = model.config
-        self.x = x
+        self.x, self.example = x, example
         self.channels, h, w = config.shape
-        self.n_read, self.n_write = config.read_size, config.write_size
-        grids = [(model.write_box, self.n_write, -1), (model.read_box, self.n_read, 1)]
-        self.grids = FusedGrids(grids if x is not None else grids[:1], h, w, model.patch)
+        self.n_read, self.n_write, self.n_example = config.read_size, config.write_size, model.n_example
+        grids = [(model.write_box, self.n_write, -1)]
+        if x is not None:
+            grids.append((model.read_box, self.n_read, 1))
+        if example is not None:
+            grids.append((model.example_box, self.n_example, 1))
+        self.grids = FusedGrids(grids, h, w, model.patch)
 
     def move(self, h_dec: Tensor) -> None:
         """Place the grids where the decoder's state wants them."""
@@ -153,6 +168,15 @@ class _Attentive:
         both = torch.cat((image, error), 1).view(-1, 2 * n * c, fx.shape[2])
         glimpses = torch.bmm(both, fx.mT) * gamma[:, :, None]  # [N, 2 n C, n]
         return glimpses.view(-1, 2, n, c, n).transpose(2, 3).reshape(-1, 2 * c, n, n)
+
+    def recall(self) -> Tensor | None:
+        """The glimpse of the example, [N, C, n, n] (eq. 27)."""
+        if self.example is None:
+            return None
+        fy, fx, gamma = self.filters[-1]
+        n, c = self.n_example, self.channels
+        rows = torch.bmm(fy, self.example).view(-1, n * c, fx.shape[2])
+        return (torch.bmm(rows, fx.mT) * gamma[:, :, None]).view(-1, n, c, n).transpose(1, 2)
 
     def write(self, canvas: Tensor) -> Tensor:
         """The canvas [N, H, C W] with the patch spread over it (eq. 29)."""

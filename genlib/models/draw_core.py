@@ -13,6 +13,9 @@ and p(x | z) = Bernoulli(sigmoid(c_T)). The loss is -log p(x | z) + sum_t KL( q(
 generate, z_t comes from N(0, 1) and nothing is read. h_0^enc, h_0^dec and the canvas c_0 are learned biases, as in the
 paper; the LSTMs' cells start at zero.
 
+A model of pictures that are like an example x' (genlib/models/one_shot.py) also looks at x' at every step, while reading
+and while generating: what it sees there goes to both LSTMs.
+
 How a model reads and writes it says by its `Hands`: genlib/models/draw.py has those of the attentive model,
 genlib/models/draw_noattn.py those of the other.
 
@@ -51,6 +54,7 @@ class Step(NamedTuple):
     state: Tensor  # h_t^dec [N, hidden], which places the writing grid
     seen: Tensor | None  # what was read at this step [N, channels, height, width]; see the model's `Hands`
     posterior: Tensor | None  # mean and log sigma side by side [N, 2 latent]
+    recalled: Tensor | None  # what was read of the example; None in a model that is given none
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,13 @@ class DrawTrace:
     """What was read of the image, [N, T, C, read, read]."""
     error_glimpses: Tensor | None = None
     """What was read of the error image x - sigmoid(c_{t-1}), [N, T, C, read, read]."""
+    examples: Tensor | None = None
+    """The examples that the pictures are to be like, as the model sees them, [N, C, H, W]; None in a model without."""
+    example: GlimpseBox | None = None
+    """Boxes that read the example, each field [N, T]."""
+    example_grid: int = 0
+    example_glimpses: Tensor | None = None
+    """What was read of the example, [N, T, C, example, example]."""
 
 
 class Hands(Protocol):
@@ -94,6 +105,9 @@ class Hands(Protocol):
 
     def read(self, canvas: Tensor) -> Tensor:
         """What is read of the image given the canvas (logits), [N, channels, height, width]. Not while generating."""
+
+    def recall(self) -> Tensor | None:
+        """What is read of the example, [N, channels, height, width]; None in a model that is given none."""
 
     def write(self, canvas: Tensor) -> Tensor:
         """The canvas after writing."""
@@ -113,7 +127,7 @@ class DrawConfig(VariationalConfig):
 
 class DrawModel(VariationalModel):
     """The recurrence, its bounds, samples and traces. Subclasses call ``super().__init__`` with the size of what is read
-    at each step and of what is written, and give their `Hands`; see the module docstring.
+    at each step, of what is written, and of what is read of an example, and give their `Hands`; see the module docstring.
     """
 
     paper: ClassVar[str] = (
@@ -128,11 +142,11 @@ class DrawModel(VariationalModel):
         "kl_per_latent": "KL(q(z_i | x) || p(z_i)) of each latent, summed over the steps, mean over the images (nats)",
     }
 
-    def __init__(self, config: Any, read: int, written: int) -> None:
+    def __init__(self, config: Any, read: int, written: int, recalled: int = 0) -> None:
         super().__init__(config)
         hidden = config.hidden
-        self.encoder = LSTMCell(read + hidden, hidden)
-        self.decoder = LSTMCell(config.latent, hidden)
+        self.encoder = LSTMCell(read + recalled + hidden, hidden)
+        self.decoder = LSTMCell(config.latent + recalled, hidden)
         self.posterior = nn.Linear(hidden, 2 * config.latent)  # mu and log sigma (eqs. 1 and 2)
         self.patch = nn.Linear(hidden, written)
         start(self.posterior)
@@ -145,14 +159,21 @@ class DrawModel(VariationalModel):
         betas = self.config.beta1, 0.999
         return {"network": torch.optim.Adam(self.parameters(), lr=self.config.learning_rate, betas=betas, fused=True)}
 
-    def hands(self, x: Tensor | None) -> Hands:
-        """The hands for one pass that reads x [N, H, C W], or that generates."""
+    def hands(self, x: Tensor | None, example: Tensor | None = None) -> Hands:
+        """The hands for one pass that reads x [N, H, C W], or that generates; ``example`` is [N, H, C W] too."""
         raise NotImplementedError(f"{type(self).__name__} neither reads nor writes")
 
     # The recurrence
 
-    def steps(self, noise: Tensor, images: Tensor | None, dtype: torch.dtype | None = None) -> Iterator[Step]:
-        """The T steps, reading ``images`` [N, C, H, W] (as the model learns them) or, without them, generating.
+    def steps(
+        self,
+        noise: Tensor,
+        images: Tensor | None,
+        dtype: torch.dtype | None = None,
+        examples: Tensor | None = None,
+    ) -> Iterator[Step]:
+        """The T steps, reading ``images`` [N, C, H, W] (as the model learns them) or, without them, generating;
+        ``examples`` [N, C, H, W] are for a model that is given some.
 
         ``noise`` [T, N, latent] is N(0, 1): the posterior's when reading, z itself when generating. ``dtype`` is that
         of the large products, by default the weights' own; states, filters and canvas keep all their digits. In here
@@ -160,7 +181,7 @@ class DrawModel(VariationalModel):
         """
         n = noise.shape[1]
         x = None if images is None else to_rows(images)
-        hands = self.hands(x)
+        hands = self.hands(x, None if examples is None else to_rows(examples))
         encoder, decoder = self.encoder.unrolled(dtype, hands.constant), self.decoder.unrolled(dtype)
         to_posterior = RepeatedLinear(self.posterior.weight, self.posterior.bias, dtype)
         canvas = to_rows(self.initial_canvas.expand(n, -1, -1, -1))
@@ -170,17 +191,19 @@ class DrawModel(VariationalModel):
         hands.move(h_dec)
         seen = posterior = None
         for z in noise:
+            recalled = hands.recall()
+            beside = () if recalled is None else (recalled.flatten(1),)
             if x is not None:
                 seen = hands.read(canvas)
-                h_enc, c_enc = encoder(seen.flatten(1), h_dec, state=h_enc, cell=c_enc)
+                h_enc, c_enc = encoder(seen.flatten(1), *beside, h_dec, state=h_enc, cell=c_enc)
                 posterior = to_posterior(h_enc)
                 mean, log_sigma = posterior.chunk(2, 1)
                 z = torch.addcmul(mean, log_sigma.exp(), z)
             before = h_dec
-            h_dec, c_dec = decoder(z, state=h_dec, cell=c_dec)
+            h_dec, c_dec = decoder(z, *beside, state=h_dec, cell=c_dec)
             hands.move(h_dec)
             canvas = hands.write(canvas)
-            yield Step(canvas, before, h_dec, seen, posterior)
+            yield Step(canvas, before, h_dec, seen, posterior, recalled)
 
     def noise(self, n: int, generator: torch.Generator) -> Tensor:
         """A fresh draw of N(0, 1) for each step: [T, n, latent]."""
@@ -189,21 +212,24 @@ class DrawModel(VariationalModel):
         source = None if like.device.type == "meta" else generator
         return torch.randn(shape, generator=source, device=like.device, dtype=like.dtype).transpose(0, 1)
 
-    def _bound(self, x: Tensor, generator: torch.Generator) -> Bound:
+    def _bound(self, x: Tensor, generator: torch.Generator, examples: Tensor | None = None) -> Bound:
         """Both parts of the bound at x [N, C, H, W] as the model learns it, the expectation over q by one draw of the codes."""
         dtype = working_dtype(self.initial_canvas)
         with full_precision(x.device):
             posteriors = []
-            for step in self.steps(self.noise(len(x), generator), x, dtype):
+            for step in self.steps(self.noise(len(x), generator), x, dtype, examples):
                 posteriors.append(step.posterior)
             return Bound(cross_entropy(step.canvas, x), kl_of_steps(stack(posteriors)).sum(1))
 
     @torch.no_grad()
     def distribution_step(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """The nats that each number of the code takes, [latent]; see `distributions`."""
-        x = self._targets(images, generator)
+        return self._kl_per_latent(self._targets(images, generator), None, generator)
+
+    def _kl_per_latent(self, x: Tensor, examples: Tensor | None, generator: torch.Generator) -> dict[str, Tensor]:
         with full_precision(x.device):
-            posteriors = [step.posterior for step in self.steps(self.noise(len(x), generator), x)]
+            noise = self.noise(len(x), generator)
+            posteriors = [step.posterior for step in self.steps(noise, x, examples=examples)]
         mean, log_sigma = stack(posteriors).chunk(2, 2)  # [N, T, latent] each
         return {"kl_per_latent": standard_kl(mean, 2 * log_sigma).sum(1).mean(0)}
 
@@ -212,9 +238,11 @@ class DrawModel(VariationalModel):
     @torch.no_grad()
     def bound(self, images: Tensor, *, seed: int = 0) -> Bound:
         """Reconstruction (one draw of the codes per image) and KL, [N] nats each."""
-        generator = self.generator(seed)
-        with full_precision(images.device):
-            parts = [self._bound(part, generator) for part in self._scored(images).split(IMAGES_AT_ONCE)]
+        return self._bounds(self._scored(images), None, self.generator(seed))
+
+    def _bounds(self, x: Tensor, examples: Tensor | None, generator: torch.Generator) -> Bound:
+        with full_precision(x.device):
+            parts = [self._bound(part, generator, given) for part, given in in_parts(x, examples)]
         return Bound(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
     @torch.no_grad()
@@ -223,17 +251,19 @@ class DrawModel(VariationalModel):
 
         A z_i is the codes of all steps: its weight is the product over the steps.
         """
-        generator = self.generator(seed)
-        rows = self._scored(images).repeat_interleave(k, 0).split(IMAGES_AT_ONCE)  # each image k times in a row
-        with full_precision(images.device):
-            weights = torch.cat([self._log_weights(x, generator) for x in rows])
-        return weights.view(-1, k).logsumexp(1) - math.log(k)
+        return self._iwae(self._scored(images).repeat_interleave(k, 0), None, k, self.generator(seed))
 
-    def _log_weights(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def _iwae(self, rows: Tensor, examples: Tensor | None, k: int, generator: torch.Generator) -> Tensor:
+        """``rows`` has each image k times in a row; ``examples`` one for each row."""
+        with full_precision(rows.device):
+            weights = [self._log_weights(x, generator, given) for x, given in in_parts(rows, examples)]
+        return torch.cat(weights).view(-1, k).logsumexp(1) - math.log(k)
+
+    def _log_weights(self, x: Tensor, generator: torch.Generator, examples: Tensor | None = None) -> Tensor:
         """log p(x | z) + log p(z) - log q(z | x) with one draw z for each image, [N] nats."""
         noise = self.noise(len(x), generator)
         total = torch.zeros(len(x), device=x.device, dtype=x.dtype)
-        for step, e in zip(self.steps(noise, x), noise, strict=True):
+        for step, e in zip(self.steps(noise, x, examples=examples), noise, strict=True):
             assert step.posterior is not None
             mean, log_sigma = step.posterior.chunk(2, 1)
             z = mean + log_sigma.exp() * e
@@ -244,11 +274,14 @@ class DrawModel(VariationalModel):
     def sample(self, n: int, *, seed: int = 0, label: int | None = None, temperature: float = 1.0) -> Tensor:
         """n pictures sigmoid(c_T), [n, C, H, W] in [0, 1]. ``temperature`` scales the prior's standard deviation."""
         self.refuse_label(label)
-        noise = self.noise(n, self.generator(seed)) * temperature
+        return self._pictures(self.noise(n, self.generator(seed)) * temperature, None)
+
+    def _pictures(self, noise: Tensor, examples: Tensor | None) -> Tensor:
+        """What the codes [T, n, latent] become, [n, C, H, W] in [0, 1]."""
         pictures = []
         with full_precision(self.device):
-            for part in noise.split(IMAGES_AT_ONCE, 1):
-                *_, last = self.steps(part, None)
+            for part, given in in_parts(noise.transpose(0, 1), examples):
+                *_, last = self.steps(part.transpose(0, 1), None, examples=given)
                 pictures.append(from_rows(last.canvas, self.config.channels).sigmoid())
         return torch.cat(pictures)
 
@@ -261,14 +294,18 @@ class DrawModel(VariationalModel):
         if images is not None:
             images, n = self._scored(images), len(images)
         noise = self.noise(n, self.generator(seed))
+        return self._trace(noise * temperature if images is None else noise, images, None)
+
+    def _trace(self, noise: Tensor, images: Tensor | None, examples: Tensor | None) -> DrawTrace:
         with full_precision(self.device):
-            steps = list(self.steps(noise * temperature if images is None else noise, images))
+            steps = list(self.steps(noise, images, examples=examples))
             states = torch.stack([step.state for step in steps], 1)  # [N, T, hidden]
             return DrawTrace(
                 canvases=torch.stack([from_rows(step.canvas, self.config.channels).sigmoid() for step in steps], 1),
                 patches=self.patch(states).unflatten(2, self.patch_shape),
                 kl=None if images is None else kl_of_steps(stack([step.posterior for step in steps])),
                 images=images,
+                examples=examples,
                 **self.attended(steps, states),
             )
 
@@ -286,6 +323,13 @@ def start(linear: nn.Linear) -> None:
     """Outputs that vary with the state from the start: torch's smaller weights stay blind to the image for longer."""
     nn.init.xavier_uniform_(linear.weight)
     nn.init.zeros_(linear.bias)
+
+
+def in_parts(x: Tensor, examples: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """x [N, ...] with its examples [N, ...], where there are any, `IMAGES_AT_ONCE` at a time."""
+    for start in range(0, len(x), IMAGES_AT_ONCE):
+        rows = slice(start, start + IMAGES_AT_ONCE)
+        yield x[rows], None if examples is None else examples[rows]
 
 
 def to_rows(images: Tensor) -> Tensor:

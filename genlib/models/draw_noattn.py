@@ -60,7 +60,7 @@ class DRAWNoAttention(DrawModel):
         with torch.no_grad():
             self.patch.weight.div_(config.steps)  # what T whole images add up to
 
-    def hands(self, x: Tensor | None) -> "_Plain":
+    def hands(self, x: Tensor | None, example: Tensor | None = None) -> "_Plain":
         return _Plain(self, x)
 
     @property
@@ -85,6 +85,9 @@ class _Plain:
         """The error image, [N, C, H, W] (eq. 17, beside the constant image)."""
         assert self.x is not None
         return from_rows(self.x - canvas.sigmoid(), self.shape[0])
+
+    def recall(self) -> None:
+        """There is no example."""
 
     def write(self, canvas: Tensor) -> Tensor:
         """The canvas [N, H, C W] with the image added (eq. 18)."""

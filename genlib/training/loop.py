@@ -32,7 +32,7 @@ from genlib.models.contract import Model
 from genlib.training import checkpoint, devices, files, state
 from genlib.training.run import Run, RunConfig, Status
 from genlib.training.sheets import sheet_png
-from genlib.training.steps import StepOptimizers, average, learning_rate_factor, step_seed
+from genlib.training.steps import StepOptimizers, average, epoch_order, learning_rate_factor, step_seed
 from genlib.training.validation import distributions, validate
 
 SAVE_EVERY = 30.0  # seconds between saved states
@@ -109,9 +109,11 @@ class Loop:
         epoch, position = divmod(step, self.per_epoch)
         if self._order[0] != epoch:
             shuffle = torch.Generator().manual_seed(self.options.seed * 1_000_003 + epoch)
-            self._order = epoch, torch.randperm(len(self.images), generator=shuffle)
+            self._order = epoch, epoch_order(self.dataset.labels("train"), self.model.together, shuffle)
         index = self._order[1][position * self.config.batch_size : (position + 1) * self.config.batch_size]
-        index = index[self.fabric.global_rank :: self.fabric.world_size]
+        rank, processes = self.fabric.global_rank, self.fabric.world_size
+        # images that belong together stay together: then a process's share lies in one piece
+        index = index[rank::processes] if self.model.together == 1 else index.chunk(processes)[rank]
         images = self.images[index].to(self.device).float() / 255
         return images, self.dataset.labels("train")[index].to(self.device)
 

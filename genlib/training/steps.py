@@ -1,4 +1,5 @@
-"""What a step of training needs besides the model: optimizers, the schedule, averaged weights, random seeds."""
+"""What a step of training needs besides the model: optimizers, the schedule, averaged weights, the order of the images,
+random seeds."""
 
 import hashlib
 import math
@@ -64,6 +65,23 @@ def average(decay: float) -> Callable[[Any, Any, Any], None]:
                 old.copy_(new)
 
     return update
+
+
+def epoch_order(labels: Tensor, together: int, generator: torch.Generator) -> Tensor:
+    """An order for one epoch, a permutation of 0 .. N-1: labels [N] -> [N].
+
+    With ``together`` = k above 1 the images come in runs of k that share a label; those that are left over, fewer than k
+    of a label, come last. Which images meet is drawn anew for each epoch.
+    """
+    order = torch.randperm(len(labels), generator=generator)
+    if together == 1:
+        return order
+    by_label = order[labels[order].argsort(stable=True)]  # shuffled, label by label
+    _, counts = labels.unique(return_counts=True)
+    place = torch.arange(len(labels)) - (counts.cumsum(0) - counts).repeat_interleave(counts)  # within its label
+    full = place < (counts - counts % together).repeat_interleave(counts)
+    runs = by_label[full].view(-1, together)
+    return torch.cat((runs[torch.randperm(len(runs), generator=generator)].flatten(), by_label[~full]))
 
 
 def step_seed(seed: int, step: int, process: int) -> int:

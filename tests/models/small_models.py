@@ -29,6 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "vae": {"learning_rate": 1e-3},
     "vae-mlp": {"latent": 3, "hidden": 16, "learning_rate": 1e-3},
     "draw": {"steps": 3, "hidden": 8, "latent": 3, "read_size": 2, "write_size": 3},
+    "one-shot": {"steps": 3, "hidden": 8, "latent": 3, "read_size": 2, "write_size": 3, "example_size": 3},
     "draw-noattn": {"steps": 3, "hidden": 8, "latent": 3},
     "pixelcnn": {"hidden": 8, "blocks": 1, "head": 8, "first_kernel": 3},
     "gated-pixelcnn": {"hidden": 8, "layers": 3, "head": 8, "first_kernel": 3},

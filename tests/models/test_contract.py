@@ -26,6 +26,7 @@ ABILITIES_OF = {
     "vae-mlp": {"bounded likelihood", "latent code"},
     "draw": {"bounded likelihood", "step-wise drawing"},
     "draw-noattn": {"bounded likelihood", "step-wise drawing"},
+    "one-shot": {"bounded likelihood", "step-wise drawing", "conditioning by example"},
     "pixelcnn": {"exact likelihood", "completion", "pixel prediction"},
     "gated-pixelcnn": {"exact likelihood", "completion", "pixel prediction"},
     "row-lstm": {"exact likelihood", "completion", "pixel prediction"},
