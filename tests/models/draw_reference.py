@@ -33,8 +33,17 @@ def filters(raw: Tensor, n: int, height: int, width: int) -> tuple[Tensor, Tenso
     return banks[0], banks[1], raw[:, 4].exp().view(-1, 1, 1, 1)
 
 
-def draw(p: dict[str, Tensor], images: Tensor, noise: Tensor, n_read: int, n_write: int) -> tuple[Tensor, Tensor]:
-    """Reconstruction [N] and the KL of each step [N, T] in nats. ``noise`` is [T, N, latent]."""
+def draw(
+    p: dict[str, Tensor],
+    images: Tensor,
+    noise: Tensor,
+    n_read: int,
+    n_write: int,
+    examples: Tensor | None = None,
+    n_example: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """Reconstruction [N] and the KL of each step [N, T] in nats. ``noise`` is [T, N, latent]; ``examples`` are for the
+    model that is shown some (Rezende et al. 2016)."""
     n, channels, height, width = images.shape
     hidden = p["initial_encoder"].shape[0]
     attention = "read_box.weight" in p
@@ -46,19 +55,24 @@ def draw(p: dict[str, Tensor], images: Tensor, noise: Tensor, n_read: int, n_wri
     kls = []
     for t in range(len(noise)):
         error = images - torch.sigmoid(canvas)
+        looked = torch.zeros(n, 0, dtype=images.dtype)
+        if examples is not None:
+            raw = h_dec @ p["example_box.weight"].t() + p["example_box.bias"]
+            fy, fx, gamma = filters(raw, n_example, height, width)
+            looked = (gamma * (fy[:, None] @ examples @ fx[:, None].mT)).reshape(n, -1)
         if attention:
             fy, fx, gamma = filters(h_dec @ p["read_box.weight"].t() + p["read_box.bias"], n_read, height, width)
             fy, fx = fy[:, None], fx[:, None]
             seen = gamma * torch.cat([fy @ images @ fx.mT, fy @ error @ fx.mT], 1)
         else:
             seen = torch.cat([images, error], 1)
-        inputs = torch.cat([seen.reshape(n, -1), h_dec], 1)
+        inputs = torch.cat([seen.reshape(n, -1), looked, h_dec], 1)
         h_enc, c_enc = lstm(p["encoder.weight"], p["encoder.bias"], inputs, h_enc, c_enc)
         mean, log_sigma = (h_enc @ p["posterior.weight"].t() + p["posterior.bias"]).chunk(2, 1)
         sigma = torch.exp(log_sigma)
         kls.append(0.5 * (mean**2 + sigma**2 - torch.log(sigma**2)).sum(1) - 0.5 * mean.shape[1])
         z = mean + sigma * noise[t]
-        h_dec, c_dec = lstm(p["decoder.weight"], p["decoder.bias"], z, h_dec, c_dec)
+        h_dec, c_dec = lstm(p["decoder.weight"], p["decoder.bias"], torch.cat([z, looked], 1), h_dec, c_dec)
         patch = h_dec @ p["patch.weight"].t() + p["patch.bias"]
         if attention:
             fy, fx, gamma = filters(h_dec @ p["write_box.weight"].t() + p["write_box.bias"], n_write, height, width)
