@@ -102,12 +102,7 @@ class LogisticMixture:
         x = intensities[:, channel, None]
         if self.levels == 2:
             return F.logsigmoid(x * means * narrowness)  # the only border is at 0, and x is -1 or 1
-        half = 1 / (self.levels - 1)
-        below_upper = F.logsigmoid((x + half - means) * narrowness)
-        above_lower = F.logsigmoid((means - x + half) * narrowness)
-        # sigma(b) - sigma(a) = sigma(b) sigma(-a) (1 - exp(a - b)): nothing cancels
-        inside = below_upper + above_lower + _log_share(2 * half * narrowness)
-        return torch.where(x < half - 1, below_upper, torch.where(x > 1 - half, above_lower, inside))
+        return _log_bins(x, means, narrowness, self.levels)
 
     def _of_levels(self, channel: int, intensities: Tensor, weights: Tensor) -> Tensor:
         """ln p of every value under the mixture with these log weights, [N, levels, H, W].
@@ -130,6 +125,23 @@ class LogisticMixture:
             total = mixed if total is None else torch.logaddexp(total, mixed)
         assert total is not None
         return total
+
+
+def log_bins(intensities: Tensor, means: Tensor, log_scales: Tensor, levels: int) -> Tensor:
+    """ln P of values under a single logistic each: intensities -1 + 2k / (levels - 1), means and log scales of one shape.
+
+    Log scales outside `LOG_SCALES` are taken as its ends. Two levels' only border is at 0.
+    """
+    return _log_bins(intensities, means, log_scales.clamp(*LOG_SCALES).neg().exp(), levels)
+
+
+def _log_bins(x: Tensor, means: Tensor, narrowness: Tensor, levels: int) -> Tensor:
+    half = 1 / (levels - 1)
+    below_upper = F.logsigmoid((x + half - means) * narrowness)
+    above_lower = F.logsigmoid((means - x + half) * narrowness)
+    # sigma(b) - sigma(a) = sigma(b) sigma(-a) (1 - exp(a - b)): nothing cancels
+    inside = below_upper + above_lower + _log_share(2 * half * narrowness)
+    return torch.where(x < half - 1, below_upper, torch.where(x > 1 - half, above_lower, inside))
 
 
 def _log_share(width: Tensor) -> Tensor:

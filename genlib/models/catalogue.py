@@ -19,6 +19,7 @@ _WHERE: dict[str, str] = {
     "draw": "genlib.models.draw:DRAW",
     "draw-noattn": "genlib.models.draw_noattn:DRAWNoAttention",
     "one-shot": "genlib.models.one_shot:OneShot",
+    "conv-draw": "genlib.models.conv_draw:ConvDRAW",
     "pixelcnn": "genlib.models.pixelcnn:PixelCNN",
     "gated-pixelcnn": "genlib.models.gated_pixelcnn:GatedPixelCNN",
     "row-lstm": "genlib.models.row_lstm:RowLSTM",

@@ -281,6 +281,30 @@ class StepwiseDrawing(Protocol):
 
 
 @runtime_checkable
+class StepwiseCode(Protocol):
+    """A code z_1 ... z_T whose steps (``config.steps`` of them) can be kept one by one, each with a Gaussian prior given those
+    before it. What a state is, and what is seen of an image, is the model's own affair."""
+
+    def begin(self, n: int) -> Any:
+        """The state before the first step, of n pictures."""
+
+    def prior(self, state: Any) -> tuple[Tensor, Tensor]:
+        """Mean and log sigma of p(z_t | z_1 ... z_{t-1}), [N, ...] each."""
+
+    def see(self, images: Tensor) -> Any:
+        """What `posterior` needs of images [N, C, H, W] in [0, 1]."""
+
+    def posterior(self, state: Any, prior: Any, seen: Any) -> tuple[Any, tuple[Tensor, Tensor]]:
+        """The state with the image read, and mean and log sigma of q(z_t | x, z_1 ... z_{t-1}). ``prior`` is of this state."""
+
+    def take(self, state: Any, z: Tensor) -> Any:
+        """The state after the step, z_t known. What was read of the image makes no difference to it."""
+
+    def picture(self, state: Any) -> Tensor:
+        """What is drawn so far, [N, C, H, W] in [0, 1]."""
+
+
+@runtime_checkable
 class ConditioningByExample(Protocol):
     """p(x | x'): images that are like an example of a class that the model may never have seen."""
 
@@ -323,6 +347,7 @@ ABILITIES: dict[str, type] = {
     "completion": Completion,
     "pixel prediction": PixelPrediction,
     "step-wise drawing": StepwiseDrawing,
+    "stepwise code": StepwiseCode,
     "conditioning by example": ConditioningByExample,
     "adversaries": Adversaries,
 }

@@ -30,22 +30,27 @@ DECODED_AT_ONCE = 512  # images that `iwae` decodes in one go, so that memory do
 ACTIVE = 0.01  # variance of a latent's mean over the images from which on it counts as active (Burda et al. 2016)
 
 
-class VariationalConfig(contract.Config):
-    """The fields of every variational model."""
+class BoundConfig(contract.Config):
+    """The fields of every model that is trained on a bound, however its two parts are weighed."""
 
     precision: Literal["auto", "32", "bf16"] = Field(
         "auto", description="arithmetic of training: 32-bit, bfloat16, or bfloat16 where the processor has it"
     )
+    binarisation: Literal["unit", "threshold", "dynamic", "static"] = Field(
+        "dynamic",
+        description="what the model learns: grey values as they are (unit), or one form of zeros and ones",
+        json_schema_extra=TRAINING,
+    )
+
+
+class VariationalConfig(BoundConfig):
+    """The fields of models whose loss weighs the KL."""
+
     beta: float = Field(
         1.0,
         ge=0,
         le=1000,
         description="weight of the KL term, per image in nats; 1 trains the ELBO itself",
-        json_schema_extra=TRAINING,
-    )
-    binarisation: Literal["unit", "threshold", "dynamic", "static"] = Field(
-        "dynamic",
-        description="what the model learns: grey values as they are (unit), or one form of zeros and ones",
         json_schema_extra=TRAINING,
     )
 
@@ -80,10 +85,18 @@ class VariationalModel(Model):
         form = self.config.binarisation
         return images if form == "unit" else binarise(images, form, generator)
 
+    def _loss(self, reconstruction: Tensor, kl: Tensor) -> Tensor:
+        """What is minimised, from the means of the two parts of the bound."""
+        return reconstruction + self.config.beta * kl
+
     def _terms(self, bound: Bound) -> dict[str, Tensor]:
         reconstruction, kl = bound.reconstruction.mean(), bound.kl.mean()
-        loss = reconstruction + self.config.beta * kl
-        return {"loss": loss, "reconstruction": reconstruction, "kl": kl, "elbo": -(reconstruction + kl)}
+        return {
+            "loss": self._loss(reconstruction, kl),
+            "reconstruction": reconstruction,
+            "kl": kl,
+            "elbo": -(reconstruction + kl),
+        }
 
     def training_step(self, images: Tensor, labels: Tensor, optimizers: Optimizers) -> dict[str, Tensor]:
         terms = self._terms(self._bound(self._targets(images, optimizers.generator), optimizers.generator))

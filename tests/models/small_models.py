@@ -31,6 +31,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "draw": {"steps": 3, "hidden": 8, "latent": 3, "read_size": 2, "write_size": 3},
     "one-shot": {"steps": 3, "hidden": 8, "latent": 3, "read_size": 2, "write_size": 3, "example_size": 3},
     "draw-noattn": {"steps": 3, "hidden": 8, "latent": 3},
+    "conv-draw": {"steps": 3, "hidden": 6, "latent": 2, "read": 4, "patch": 2},
     "pixelcnn": {"hidden": 8, "blocks": 1, "head": 8, "first_kernel": 3},
     "gated-pixelcnn": {"hidden": 8, "layers": 3, "head": 8, "first_kernel": 3},
     "row-lstm": {"hidden": 8, "layers": 2, "head": 8, "first_kernel": 3},

@@ -27,6 +27,7 @@ ABILITIES_OF = {
     "draw": {"bounded likelihood", "step-wise drawing"},
     "draw-noattn": {"bounded likelihood", "step-wise drawing"},
     "one-shot": {"bounded likelihood", "step-wise drawing", "conditioning by example"},
+    "conv-draw": {"bounded likelihood", "step-wise drawing", "stepwise code"},
     "pixelcnn": {"exact likelihood", "completion", "pixel prediction"},
     "gated-pixelcnn": {"exact likelihood", "completion", "pixel prediction"},
     "row-lstm": {"exact likelihood", "completion", "pixel prediction"},
