@@ -1,9 +1,9 @@
 """The file around a bit stream: which model wrote it, what is in it, and whether it is whole.
 
     bytes  3 magic · 1 version and kind · 4 digest of the model · name · channels, height, width, images (varints)
-           kind's own fields · payload · 4 CRC-32 of everything before
+           kind's own fields · names of the images, if they are kept · payload · 4 CRC-32 of everything before
 
-Name, fields and payload have their length before them, as a varint (seven bits a byte, the low ones first, LEB128). A file
+What has no fixed size has its length before it, as a varint (seven bits a byte, the low ones first, LEB128). A file
 for one 32 x 32 picture by ``conv-draw-cifar10`` has 36 bytes beside its payload and its kind's own fields; `overhead` says
 how many a given one has.
 
@@ -15,6 +15,7 @@ before anything in the header but the version is believed.
 import hashlib
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self, get_args
 
@@ -33,6 +34,8 @@ CHECKSUM = 4
 MAX_SIDE = 1 << 16
 MAX_IMAGES = 100_000  # a file that claims more is refused: a few bytes could ask for a week of decoding
 MAX_NAME = 255
+NAMED = 8  # the bit beside the kind that says: names of the images follow
+MAX_NAMES = 1 << 24  # bytes, when inflated
 
 
 def digest(model: Model) -> bytes:
@@ -62,6 +65,8 @@ class Container:
     count: int
     fields: bytes
     payload: bytes
+    names: tuple[str, ...] = ()
+    """One for each image, or none."""
 
     @classmethod
     def of(cls, kind: Kind, model: Model, count: int, fields: bytes, payload: bytes) -> Self:
@@ -77,8 +82,11 @@ class Container:
         name = self.name.encode()
         if len(name) > MAX_NAME:
             raise GenlibError(f"The name {self.name[:24]!r}... is too long for a file: name the checkpoint shorter.")
-        head = MAGIC + bytes([VERSION << 4 | KINDS.index(self.kind)]) + self.digest + _block(name)
+        kind = KINDS.index(self.kind) | (NAMED if self.names else 0)
+        head = MAGIC + bytes([VERSION << 4 | kind]) + self.digest + _block(name)
         head += b"".join(map(_varint, (*self.shape, self.count))) + _block(self.fields)
+        if self.names:
+            head += _block(zlib.compress("\0".join(self.names).encode(), 9))
         body = head + _block(self.payload)
         return body + zlib.crc32(body).to_bytes(CHECKSUM, "little")
 
@@ -96,26 +104,32 @@ class Container:
         mark = reader.take(DIGEST)
         name = reader.block()
         channels, height, width, count = (reader.varint() for _ in range(4))
-        fields, payload = reader.block(), reader.block()
+        fields = reader.block()
+        names = reader.block() if kind & NAMED else None
+        payload = reader.block()
         body = data[: reader.at]
         if reader.take(CHECKSUM) != zlib.crc32(body).to_bytes(CHECKSUM, "little") or reader.at != len(data):
             raise GenlibError("The file is corrupted, its checksum is wrong: copy or compress it again.")
-        sides = (channels, height, width)
+        sides, kind = (channels, height, width), kind & ~NAMED
         if version == 0 or kind >= len(KINDS) or not all(0 < side <= MAX_SIDE for side in sides) or count > MAX_IMAGES:
             raise GenlibError("The file's header is not possible: give a file that `genlib compress` wrote.")
         try:
-            return cls(KINDS[kind], name.decode(), mark, sides, count, fields, payload)
-        except UnicodeDecodeError:
-            raise GenlibError("The file's header names no model: give a file that `genlib compress` wrote.") from None
+            return cls(KINDS[kind], name.decode(), mark, sides, count, fields, payload, _read_names(names, count))
+        except (UnicodeDecodeError, zlib.error):
+            raise GenlibError("The file's header holds no names: give a file that `genlib compress` wrote.") from None
 
     @property
     def overhead(self) -> int:
         """Bytes of the file that are not its payload."""
         return len(self.to_bytes()) - len(self.payload)
 
-    def renamed(self, name: str) -> Self:
-        """The same file with another name for where its model is to be found."""
-        return replace(self, name=name)
+    def renamed(self, name: str, names: Sequence[str] = ()) -> Self:
+        """The same file with another ``name`` for where its model is to be found, and these ``names`` of its images."""
+        if names and len(names) != self.count:
+            raise GenlibError(f"There are {len(names)} names for {self.count} images: give one for each.")
+        if any("\0" in one or not one for one in names):
+            raise GenlibError("A name of an image is empty or holds a zero character: rename its file.")
+        return replace(self, name=name, names=tuple(names))
 
     def check(self, kind: Kind, model: Model) -> None:
         """Refuse what this model did not write, and what is of the other kind."""
@@ -126,6 +140,15 @@ class Container:
                 f"The file was written by other weights than these of {model.name} (it names {self.name!r}, "
                 f"{self.digest.hex()}; these are {digest(model).hex()}): decompress it with the checkpoint that wrote it."
             )
+
+
+def _read_names(packed: bytes | None, count: int) -> tuple[str, ...]:
+    if packed is None:
+        return ()
+    names = zlib.decompressobj().decompress(packed, MAX_NAMES).decode().split("\0")
+    if len(names) != count:
+        raise GenlibError(f"The file names {len(names)} images, but holds {count}: compress them again.")
+    return tuple(names)
 
 
 def _varint(value: int) -> bytes:

@@ -26,7 +26,7 @@ from genlib.errors import GenlibError
 from genlib.layers.precision import full_precision
 from genlib.models.contract import TRAINING, Family, Model, Optimizers
 from genlib.models.contract import Config as BaseConfig
-from genlib.sampling import CausalState, PixelDraws, check_temperature, draw_rows, uniforms
+from genlib.sampling import CausalState, Draws, PixelDraws, check_temperature, draw_rows, uniforms
 
 CHUNK = 128  # images at a time where no gradient is wanted; bounds the memory, not the result
 CHUNK_LOGITS = 1 << 24  # and logits at a time, 64 MB: a 256-way softmax has 786,432 for a colour image of 32 x 32
@@ -232,8 +232,8 @@ class AutoregressiveModel(Model):
         """The same while it happens: (row just finished, images so far [N, n, C, H, W]); 0 is what is not drawn yet."""
         canvas = self._canvas(images, known, n, temperature)
         labels = self._completion_labels(canvas, known, label, len(images), n, seed)
-        u = self._uniforms(len(canvas), seed)
-        for row in self._draw(canvas, known, labels, u, temperature):
+        draws = PixelDraws(self._uniforms(len(canvas), seed), self.config.levels, temperature)
+        for row in self.walk(canvas, known, labels, draws):
             yield row, canvas.clone().unflatten(0, (len(images), n))
 
     def _labels(self, label: Labels, n: int) -> Tensor | None:
@@ -293,7 +293,8 @@ class AutoregressiveModel(Model):
         for start in range(0, len(canvas), CHUNK):
             part = slice(start, start + CHUNK)
             of_part = None if labels is None else labels[part]
-            for _ in self._draw(canvas[part], known, of_part, u[..., part], temperature):
+            draws = PixelDraws(u[..., part], self.config.levels, temperature)
+            for _ in self.walk(canvas[part], known, of_part, draws):
                 pass
         return canvas
 
@@ -301,12 +302,12 @@ class AutoregressiveModel(Model):
         """The random numbers of a drawing, [H, W, C, images]."""
         return uniforms(images, self.config.shape, self.generator(seed)).to(self.device)
 
-    def _draw(
-        self, canvas: Tensor, known: Tensor, labels: Tensor | None, u: Tensor, temperature: float
-    ) -> Iterator[int]:
+    def walk(self, canvas: Tensor, known: Tensor, labels: Tensor | None, draws: Draws) -> Iterator[int]:
+        """Fill what is not ``known`` [H, W] of coded images [B, C, H, W], in place, with what ``draws`` makes of the logits,
+        in the model's `order`; ``labels`` [B]. Yields each row that is finished."""
         with self.evaluating():
             state = self.state(len(canvas), labels)
-        return draw_rows(state, canvas, known, PixelDraws(u, self.config.levels, temperature))
+        return draw_rows(state, canvas, known, draws)
 
 
 def posterior_before(nll: Tensor) -> Tensor:

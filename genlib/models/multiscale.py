@@ -45,7 +45,7 @@ from genlib.layers.precision import full_precision
 from genlib.models.autoregressive import AutoregressiveConfig, AutoregressiveModel, Labels
 from genlib.models.contract import Preset
 from genlib.models.pixelcnn import Body, PixelCNN
-from genlib.sampling import MaskedStackState, PixelDraws, draw_rows
+from genlib.sampling import Draws, MaskedStackState, draw_rows
 
 Conditioning = Literal["biased", "none"]
 
@@ -210,21 +210,22 @@ class MultiScale(AutoregressiveModel):
 
     # --- drawing ------------------------------------------------------------------------------------------------------
 
-    def _draw(
-        self, canvas: Tensor, known: Tensor, labels: Tensor | None, u: Tensor, temperature: float
-    ) -> Iterator[int]:
+    def walk(self, canvas: Tensor, known: Tensor, labels: Tensor | None, draws: Draws) -> Iterator[int]:
         """Both stages. Yields rows as the second one finishes them: by then, the small image is drawn everywhere."""
         channels, _, width = self.config.shape
         todo = [row for row, pixels in enumerate((~known).tolist()) if any(pixels)]
         small, factor = self.sub_sample(canvas), self.config.factor
-        draws = PixelDraws(u[::factor, ::factor], self.config.levels, temperature)
+
+        def draws_small(logits: Tensor, row: int, column: int, channel: int) -> Tensor:
+            return draws(logits, factor * row, factor * column, channel)
+
         with self.evaluating():
-            for _ in draw_rows(self.small.state(len(canvas)), small, self.sub_sample(known), draws):
+            for _ in draw_rows(self.small.state(len(canvas)), small, self.sub_sample(known), draws_small):
                 pass
             with torch.inference_mode(), full_precision(canvas.device):
                 state = MaskedStackState(self._biased_steps(small), len(canvas), channels, width)
         given = known | self.small_pixels()
-        rows = draw_rows(state, canvas, given, PixelDraws(u, self.config.levels, temperature))
+        rows = draw_rows(state, canvas, given, draws)
         for row in todo:
             if not given[row].all():
                 next(rows)

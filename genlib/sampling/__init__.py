@@ -5,6 +5,6 @@ that state for stacks of masked convolutions.
 """
 
 from genlib.sampling.masked import MaskedStackState
-from genlib.sampling.raster import CausalState, PixelDraws, check_temperature, draw_rows, uniforms
+from genlib.sampling.raster import CausalState, Draws, PixelDraws, check_temperature, draw_rows, uniforms
 
-__all__ = ["CausalState", "MaskedStackState", "PixelDraws", "check_temperature", "draw_rows", "uniforms"]
+__all__ = ["CausalState", "Draws", "MaskedStackState", "PixelDraws", "check_temperature", "draw_rows", "uniforms"]

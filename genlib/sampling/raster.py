@@ -37,6 +37,13 @@ class CausalState(Protocol):
         """The value of a sub-pixel, [B]. For a known one, `logits` need not have been asked."""
 
 
+class Draws(Protocol):
+    """Where the values come from: random numbers, or a bit stream that is read, or an image that is written to one."""
+
+    def __call__(self, logits: Tensor, row: int, column: int, channel: int) -> Tensor:
+        """Logits [B, levels] or [B, 1] of a sub-pixel -> its values in [0, 1], [B]."""
+
+
 def check_temperature(temperature: float) -> None:
     """Refuse what is no temperature. 0 is one: always the likeliest value."""
     if not 0 <= temperature < math.inf:
@@ -76,7 +83,7 @@ class PixelDraws:
         return values.to(logits.dtype) / (self.levels - 1)
 
 
-def draw_rows(state: CausalState, canvas: Tensor, known: Tensor, draws: PixelDraws) -> Iterator[int]:
+def draw_rows(state: CausalState, canvas: Tensor, known: Tensor, draws: Draws) -> Iterator[int]:
     """Draw what is not ``known`` [H, W] into ``canvas`` [B, C, H, W], in place; yields each row with something to draw.
 
     Rows that are known as a whole go to the network in one piece, and the walk ends after the last unknown pixel.
@@ -96,7 +103,7 @@ def draw_rows(state: CausalState, canvas: Tensor, known: Tensor, draws: PixelDra
         yield row  # with the caller's own modes, not ours
 
 
-def _draw_row(state: CausalState, canvas: Tensor, row: int, unknown: list[bool], draws: PixelDraws) -> None:
+def _draw_row(state: CausalState, canvas: Tensor, row: int, unknown: list[bool], draws: Draws) -> None:
     values = canvas[:, :, row].permute(2, 1, 0).contiguous()  # [W, C, B]
     state.begin_row()
     for column, wanted in enumerate(unknown):

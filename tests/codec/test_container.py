@@ -1,6 +1,7 @@
 """The file around a bit stream: what is written is read, and nothing else ever is."""
 
 import zlib
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,16 +12,21 @@ from genlib.codec.container import CHECKSUM, KINDS, MAX_IMAGES, Container, diges
 from genlib.errors import GenlibError
 from genlib.models import catalogue
 
-containers = st.builds(
+names = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=9)
+plain = st.builds(
     Container,
     kind=st.sampled_from(KINDS),
-    name=st.text(max_size=20),
+    name=st.text(st.characters(codec="utf-8"), max_size=20),
     digest=st.binary(min_size=4, max_size=4),
     shape=st.tuples(*[st.integers(1, 300)] * 3),
     count=st.integers(0, MAX_IMAGES),
     fields=st.binary(max_size=8),
     payload=st.binary(max_size=300),
 )
+named = st.builds(
+    lambda one, names: replace(one, count=len(names), names=tuple(names)), plain, st.lists(names, min_size=1)
+)
+containers = plain | named
 
 
 def small(seed: int = 0, **values):
@@ -90,7 +96,7 @@ def test_each_wrong_has_its_sentence(data: bytes, sentence: str) -> None:
 def test_a_name_in_no_language_is_refused() -> None:
     data = made(name="ab").to_bytes().replace(b"\x02ab", b"\x02\xff\xff")
     body = data[:-CHECKSUM]
-    with pytest.raises(GenlibError, match="names no model"):
+    with pytest.raises(GenlibError, match="holds no names"):
         Container.from_bytes(body + zlib.crc32(body).to_bytes(CHECKSUM, "little"))
 
 
@@ -99,13 +105,23 @@ def test_the_header_is_short() -> None:
 
 
 def test_a_digest_is_of_the_weights_and_the_config() -> None:
-    marks = [digest(small()), digest(small(seed=1)), digest(small(levels=4)), digest(small(binarisation="threshold"))]
+    marks = [digest(small()), digest(small(seed=1)), digest(small(levels=4)), digest(small(hidden=6))]
     assert len(set(marks)) == 4
     assert digest(small()) == marks[0]
     nudged = small()
     with torch.no_grad():
         next(nudged.parameters()).view(-1)[0] += 1e-6
     assert digest(nudged) != marks[0]
+
+
+def test_images_may_have_names() -> None:
+    container = made(count=2).renamed("my-run", ["a.png", "ü b.png"])
+    assert Container.from_bytes(container.to_bytes()).names == ("a.png", "ü b.png")
+    for wrong, sentence in ((["a"], "1 names for 2 images"), (["a", ""], "empty or holds a zero")):
+        with pytest.raises(GenlibError, match=sentence):
+            made(count=2).renamed("my-run", wrong)
+    with pytest.raises(GenlibError, match="names 1 images, but holds 2"):
+        Container.from_bytes(replace(made(count=2), names=("a",)).to_bytes())
 
 
 def test_only_the_model_that_wrote_a_file_may_read_it() -> None:
