@@ -50,7 +50,7 @@ def compress(
 
     Raises `GenlibError` for a model without the ability, for images of another shape and for other values.
     """
-    network = _coder_of(model)
+    network = coder_of(model)
     coded = network.code(images.to(network.device, torch.float32))
     if coded.shape[1:] != network.config.shape:
         wanted, got = (" x ".join(map(str, shape)) for shape in (network.config.shape, coded.shape[1:]))
@@ -79,7 +79,7 @@ def decompress(model: Model, data: bytes, *, progress: Progress | None = None) -
 
     Raises `GenlibError` for whatever else it is given; never returns other images.
     """
-    network = _coder_of(model)
+    network = coder_of(model)
     container = Container.from_bytes(data)
     container.check("lossless", model)
     canvas = torch.zeros(container.count, *network.config.shape, device=network.device)
@@ -100,7 +100,8 @@ def decompress(model: Model, data: bytes, *, progress: Progress | None = None) -
     return canvas
 
 
-def _coder_of(model: Model) -> AutoregressiveModel:
+def coder_of(model: Model) -> AutoregressiveModel:
+    """The model, as what it must be to compress without loss; any other is a `GenlibError`."""
     if not isinstance(model, AutoregressiveModel):
         raise GenlibError(
             f"{model.name} has no exact likelihood pixel by pixel, so it cannot compress without loss: "
@@ -115,7 +116,7 @@ def _refuse_other_values(model: AutoregressiveModel, images: Tensor, coded: Tens
         wanted = "black and white" if levels == 2 else f"{levels} values a channel"
         raise GenlibError(
             f"{model.name} compresses images of {wanted}, and these have other values: have them reduced first "
-            "(--reduce; reduce=True), which is not without loss."
+            "(`--fit`, or reduce=True); what is kept is the image so reduced."
         )
 
 
