@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import typer
 
 import genlib
-from genlib.cli import judging, listing, runs, scoring, serving, using
+from genlib.cli import coding, judging, listing, runs, scoring, serving, using
 from genlib.cli.frame import Guarded
 
 app = typer.Typer(
@@ -44,6 +44,9 @@ app.command()(runs.stop)
 app.command("runs")(runs.runs)
 app.command()(using.sample)
 app.command()(using.complete)
+app.command()(coding.compress)
+app.command()(coding.decompress)
+app.command()(coding.sizes)
 app.command()(scoring.evaluate)
 app.command()(scoring.compare)
 app.command()(using.bench)

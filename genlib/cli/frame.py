@@ -150,10 +150,15 @@ def check_png(out: Path) -> Path:
     """Refuse a path that cannot become a PNG file before anything is computed for it."""
     if out.suffix.lower() != ".png":
         raise GenlibError(f"--out {out} is not a .png file: pictures are written as PNG.")
+    return check_writable(out, "--out")
+
+
+def check_writable(out: Path, what: str) -> Path:
+    """Refuse a path where no file can be written; ``what`` is how the command calls it."""
     if out.is_dir():
-        raise GenlibError(f"--out {out} is a folder: give a file's name.")
+        raise GenlibError(f"{what} {out} is a folder: give a file's name.")
     if not out.parent.is_dir():
-        raise GenlibError(f"--out {out} cannot be written: the folder {out.parent} does not exist.")
+        raise GenlibError(f"{what} {out} cannot be written: the folder {out.parent} does not exist.")
     if not os.access(out.parent, os.W_OK):
-        raise GenlibError(f"--out {out} cannot be written: you may not write to the folder {out.parent}.")
+        raise GenlibError(f"{what} {out} cannot be written: you may not write to the folder {out.parent}.")
     return out
