@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from genlib.models import catalogue
 from genlib.models.contract import Model
 from genlib.training import checkpoint
+from genlib.ui import frame
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,11 +75,12 @@ def through_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def open_page() -> Callable[..., AppTest]:
-    """``open_page("train", run="vae-1")``: the app's page with that query, after its first run."""
+    """``open_page("train", run="vae-1")``: the app's page with that query, after its first run, the lesson open at its code."""
 
     def opened(name: str, **query: str) -> AppTest:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=180)
         app.switch_page(f"pages/{name}.py")
+        app.session_state["lesson"] = frame.CODE
         for key, value in query.items():
             app.query_params[key] = value
         return app.run()

@@ -62,3 +62,13 @@ def test_a_wrong_link_is_one_sentence(open_page, query, named):
     assert len(sentences) == 1
     assert named in sentences[0]
     assert "Traceback" not in sentences[0]
+
+
+def test_only_the_open_tab_of_the_lesson_is_sent(open_page):
+    app = open_page("glimpses")
+    assert app.code
+    words = {block.value for block in app.markdown}
+    app.session_state["lesson"] = "∑ The maths"
+    app.run()
+    assert not app.code
+    assert any("$" in block.value for block in app.markdown if block.value not in words)

@@ -193,6 +193,19 @@ def test_panels_and_series_are_checked() -> None:
         _series_data(Series("kl", [1.0]), 3)
 
 
+@pytest.mark.parametrize("shape", [(5, 4), (5, 4, 3)])
+def test_short_films_travel_as_they_are(rng: np.random.Generator, shape: tuple[int, ...]) -> None:
+    frames = rng.integers(0, 256, (7, *shape), dtype=np.uint8)
+    data = _panel_data(Panel("p", frames), 7)
+    assert (data["sheets"], data["count"], data["channels"]) == ([], 7, 3 if len(shape) == 3 else 1)
+    assert base64.b64decode(data["bare"]) == frames.tobytes()
+    still = _panel_data(Panel("p", np.broadcast_to(frames[0], frames.shape)), 7)
+    assert (still["count"], base64.b64decode(still["bare"])) == (1, frames[0].tobytes())
+    long = rng.integers(0, 256, (80, 32, 32), dtype=np.uint8)
+    assert "bare" not in _panel_data(Panel("p", long), 80)
+    assert "bare" in _panel_data(Panel("p", np.broadcast_to(long[0], long.shape)), 80)
+
+
 def answer(source: str, nonce: str, **fields: object) -> dict[str, object]:
     return {"source": source, "nonce": nonce, **fields}
 

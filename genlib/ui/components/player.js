@@ -46,7 +46,10 @@ class Player {
     this.bitmaps = new Map(); // sheet id -> ImageBitmap
     this.loop = false;
     this.later = new Later(() => this.commit(), 300);
-    this.size = watchSize(this.root, () => this.resize());
+    this.size = watchSize(this.root, () => {
+      this.resize();
+      this.draw();
+    });
     this.root.addEventListener("keydown", (event) => this.key(event));
   }
 
@@ -63,14 +66,15 @@ class Player {
     this.size.stop();
   }
 
-  // New frames are shown only once every sheet is decoded: panels never disagree, and nothing flickers.
+  // New frames are shown only once every sheet is decoded: panels never disagree, and nothing flickers. Where there is nothing to decode
+  // they are on the screen with the answer itself.
   async update({ data, setStateValue }) {
     this.send = setStateValue;
     this.theme = readTheme(this.root);
     const token = (this.token = {});
     const sheets = data.panels.flatMap((panel) => panel.sheets);
     const fresh = sheets.filter(({ id }) => !this.bitmaps.has(id));
-    const decoded = await Promise.all(fresh.map(async ({ id, png }) => [id, await decodePng(png)]));
+    const decoded = fresh.length ? await Promise.all(fresh.map(async ({ id, png }) => [id, await decodePng(png)])) : [];
     if (this.token !== token) return decoded.forEach(([, bitmap]) => bitmap.close());
     for (const [id, bitmap] of decoded) this.bitmaps.set(id, bitmap);
     this.adopt(data);
@@ -104,6 +108,7 @@ class Player {
     this.scrub.max = this.total - 1;
     this.build();
     this.resize();
+    if (this.sizes) this.paint();
     if (restart && data.autoplay && this.total > 1 && !reducedMotion()) this.play();
   }
 

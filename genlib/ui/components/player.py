@@ -18,6 +18,7 @@ SHEET_FRAMES = (
     64  # frames a sprite sheet; only the last sheet changes while frames are appended, the others keep their hash
 )
 MAX_SHEET_SIDE = 8192
+BARE = 1 << 16  # bytes of pixels; a film as short travels as it is, and the browser shows it at once: it need not wait for a decoder
 LONG = 512  # steps from which a series travels as base64 of floats, half as long as a list of numbers
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -155,20 +156,28 @@ def _panel_data(panel: Panel, total: int) -> dict[str, Any]:
     stacked = np.stack(frames)
     if stacked.ndim == 4 and (stacked == stacked[..., :1]).all():
         stacked = stacked[..., 0]  # grey: a third of the bytes to compress, send and decode
-    sheets, per_sheet, columns = sprite_sheets(stacked)
     return {
         "kind": "frames",
         "title": panel.title,
         "height": frames[0].shape[0],
         "width": frames[0].shape[1],
-        "sheets": [wire.png_asset(sheet) for sheet in sheets],
-        "per_sheet": per_sheet,
-        "columns": columns,
+        **_pixels(stacked),
         "boxes": _overlay(panel.boxes, total, f"{what}, boxes", 6),
         "dots": _overlay(panel.dots, total, f"{what}, dots", 2),
         "dot_colour": panel.dot_colour,
         "notes": [str(text) for text in panel.notes] or None,
     }
+
+
+def _pixels(stacked: np.ndarray) -> dict[str, Any]:
+    """Frames uint8 [T, H, W(, 3)] as the browser gets them: bare, a still as one frame, or as sprite sheets."""
+    if (stacked == stacked[:1]).all():
+        stacked = stacked[:1]
+    if stacked.nbytes <= BARE:
+        channels = 1 if stacked.ndim == 3 else 3
+        return {"bare": wire.encode_bytes(stacked.tobytes()), "count": len(stacked), "channels": channels, "sheets": []}
+    sheets, per_sheet, columns = sprite_sheets(stacked)
+    return {"sheets": [wire.png_asset(sheet) for sheet in sheets], "per_sheet": per_sheet, "columns": columns}
 
 
 def _series_data(series: Series, total: int) -> dict[str, Any]:

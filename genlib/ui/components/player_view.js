@@ -65,7 +65,6 @@ const playerView = {
     if (left > 0) for (const size of charts) size.width += Math.min(size.width, Math.floor(left / charts.length));
     const columns = Math.max(1, Math.min(this.data.series.length, Math.floor((available + 14) / 274)));
     this.chartWidth = Math.floor((available - 14 * (columns - 1)) / columns);
-    this.draw();
   },
 
   draw() {
@@ -96,15 +95,36 @@ const playerView = {
     for (const [name, value] of Object.entries(marks)) this.root.dataset[name] = value;
   },
 
+  // A frame on its sprite sheet, and where.
+  sheetFrame(panel, step) {
+    const place = step % panel.per_sheet;
+    const sheet = this.bitmaps.get(panel.sheets[Math.floor(step / panel.per_sheet)].id);
+    return [sheet, (place % panel.columns) * panel.width, Math.floor(place / panel.columns) * panel.height];
+  },
+
+  // A frame of those that came as bare bytes, grey or RGB. Only what is shown is unpacked.
+  bareFrame({ bare, count, channels, width, height }, step) {
+    const size = width * height * channels;
+    const bytes = bytesOf(bare, Math.min(step, count - 1) * size, size);
+    const image = new ImageData(width, height);
+    const colours = new Uint32Array(image.data.buffer); // alpha, blue, green, red from the highest byte down
+    for (let i = 0, j = 0; i < colours.length; i++, j += channels) {
+      const [red, green, blue] = channels === 1 ? [bytes[j], bytes[j], bytes[j]] : [bytes[j], bytes[j + 1], bytes[j + 2]];
+      colours[i] = 0xff000000 | (blue << 16) | (green << 8) | red;
+    }
+    const canvas = offscreen(width, height);
+    canvas.getContext("2d").putImageData(image, 0, 0);
+    return canvas;
+  },
+
   // One frame with its overlays, its top left corner at (x, y).
   paintPanel(context, panel, step, x, y, scale, across = panel.width * scale) {
     if (panel.kind === "reveal") return this.paintReveal(context, panel, step, x, y, across, panel.height * scale);
     if (panel.kind === "bars") return this.paintBars(context, panel, step, x, y, across, panel.height * scale);
-    const sheet = this.bitmaps.get(panel.sheets[Math.floor(step / panel.per_sheet)].id);
-    const place = step % panel.per_sheet;
     const { width, height } = panel;
+    const [source, left, top] = panel.bare ? [this.bareFrame(panel, step), 0, 0] : this.sheetFrame(panel, step);
     context.imageSmoothingEnabled = false;
-    context.drawImage(sheet, (place % panel.columns) * width, Math.floor(place / panel.columns) * height, width, height, x, y, width * scale, height * scale);
+    context.drawImage(source, left, top, width, height, x, y, width * scale, height * scale);
     context.save();
     context.beginPath();
     context.rect(x, y, width * scale, height * scale);

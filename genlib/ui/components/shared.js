@@ -100,6 +100,13 @@ function toBase64(bytes) {
   return btoa(raw);
 }
 
+// `length` bytes from `start` on, of those that a base64 text holds; the rest of the text is not looked at.
+function bytesOf(base64, start, length) {
+  const first = Math.floor(start / 3);
+  const bytes = fromBase64(base64.slice(4 * first, 4 * Math.ceil((start + length) / 3)));
+  return bytes.subarray(start - 3 * first, start - 3 * first + length);
+}
+
 // Pixel values must come out as they went in: no colour management, no premultiplied alpha.
 function decodePng(base64) {
   return decodeBlob(new Blob([fromBase64(base64)], { type: "image/png" }));
