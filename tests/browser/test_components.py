@@ -195,8 +195,7 @@ def test_an_edit_is_not_lost_when_the_page_is_left_at_once(page, demo) -> None:
     page.wait_for_timeout(500)
     page.get_by_text("Elsewhere").click()
     expect(page.get_by_test_id("canvas")).to_have_attribute("data-revision", "1")
-    page.wait_for_timeout(500)
-    assert echo(page, "canvas")["ink"] == [[14, 14, 255]]
+    assert echo_changed(page, "canvas", "ink", [])["ink"] == [[14, 14, 255]]
 
 
 def test_a_forged_answer_stops_at_the_door(page, demo) -> None:
