@@ -1,5 +1,5 @@
 """``genlib judge``: the classifiers by whose features the samples of all models are measured; ``genlib gam``: adversarial
-models that judge each other."""
+models that judge each other; ``genlib one-shot``: what a model does with a character it is shown once."""
 
 import time
 from dataclasses import asdict
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from genlib.cli.frame import LARGEST_SEED, Device, Json, Seed, bar, emit, load, table, trained_on
+from genlib.cli.frame import LARGEST_SEED, Checkpoint, Device, Json, Seed, bar, emit, load, table, trained_on
 from genlib.errors import GenlibError
 
 judge = typer.Typer(
@@ -155,5 +155,42 @@ def gam(
                 one["winner"] or "tie",
             )
             for one in battles
+        ),
+    )
+
+
+def one_shot(
+    checkpoint: Checkpoint,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, max=1000, help="Draws of the bound by which a drawing is classified.")] = 20,
+    seed: Seed = 0,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the figures on the shipped checkpoint's card.")] = False,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Show a model characters that it has never seen, once each: does it know them again, and can it write them?
+
+    It classifies the 20 runs of Lake et al. (2015), 20 characters each, by likelihood; and a classifier that knows the characters of
+    the held-out alphabets judges what it writes after one example. 5 % and 1 in the number of characters are chance.
+    """
+    from genlib.data import load as load_data
+    from genlib.evaluation.one_shot import scores
+    from genlib.training.publish import digest
+    from genlib.training.publish import keep as keep_on_card
+
+    weights = digest(checkpoint) if keep else ""
+    model = load(checkpoint, device, "conditioning by example")
+    with bar(f"one-shot runs of {checkpoint}") as progress:
+        found = scores(model, load_data(trained_on(checkpoint)), k=k, seed=seed, progress=progress).as_json()
+    if keep:
+        typer.echo(f"Kept on {keep_on_card(checkpoint, weights, {'one_shot': found})}.", err=True)
+    if as_json:
+        emit({"checkpoint": checkpoint, **found})
+        return
+    table(
+        ("figure", "value"),
+        (
+            (f"{part}: {name}", ", ".join(map(str, value)) if isinstance(value, list) else value)
+            for part in ("classification", "samples")
+            for name, value in found[part].items()
         ),
     )

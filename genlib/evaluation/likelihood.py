@@ -20,7 +20,7 @@ chapter 12), and with every image taken the result is the plain average.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -72,6 +72,9 @@ class Scores:
     nll_given_class_nats: float | None = None
     """-log p(x | class of x): what papers on conditional models often give. At most ln(classes) nats below ``nll_nats``
     where the classes are equally frequent, as the sum over them holds this one."""
+    elbo_given_example_nats: float | None = None
+    """Negative bound on log p(x | x') of a model that is given an example: for each image, the next one of its class. Without an
+    example such a model takes one of another class, so its ``elbo_nats`` are many more."""
     bits_per_dim: float | None = None
     """nll or elbo / (ln 2 x sub-pixels)."""
     nats_per_pixel: float | None = None
@@ -124,7 +127,11 @@ def evaluate(
             labels = dataset.labels(split)[:n] if model.classes == len(dataset.classes) else None
             return _exact(model, x, labels, scores, "pixel prediction" in can, progress)
         ks = sorted({k} if isinstance(k, int) else set(k))
-        return _bounded(model, x, scores, ks, min(iwae_images, n), draws, progress)
+        found = _bounded(model, x, scores, ks, min(iwae_images, n), draws, progress)
+        if "conditioning by example" in can:
+            given = _given_example(model, x, dataset.labels(split)[:n], draws)
+            return replace(found, elbo_given_example_nats=given)
+        return found
 
 
 def form_of(config: Config) -> str | None:
@@ -191,6 +198,28 @@ def _given_class(model: Any, x: Tensor, labels: Tensor) -> float:
         for _, batch in _batches(x[labels == label], BATCH, model.device):
             total -= float(model.log_prob(batch, label=label).double().sum())
     return total / len(x)
+
+
+def next_of_class(labels: Tensor) -> Tensor:
+    """For each of N labels the place of the next that is the same, from the first again after the last: int64 [N]."""
+    order = labels.argsort(stable=True)
+    counts = labels.unique(return_counts=True)[1]
+    first = (counts.cumsum(0) - counts).repeat_interleave(counts)
+    place = torch.arange(len(labels)) - first
+    after = first + (place + 1) % counts.repeat_interleave(counts)
+    return torch.empty_like(order).scatter_(0, order, order[after])
+
+
+def _given_example(model: Any, x: Tensor, labels: Tensor, draws: _Draws) -> float:
+    """Mean of the negative bound on log p(x | x') over the images that have another of their class."""
+    partner = next_of_class(labels)
+    kept = (partner != torch.arange(len(x))).nonzero()[:, 0]
+    total = 0.0
+    for start in range(0, len(kept), BATCH):
+        rows = kept[start : start + BATCH]
+        images, examples = x[rows].to(model.device), x[partner[rows]].to(model.device)
+        total += float(sum(model.bound_given(images, examples, seed=draws.first + 2 * start)).double().sum())
+    return total / len(kept)
 
 
 def _bounded(
