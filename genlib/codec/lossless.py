@@ -61,7 +61,7 @@ def compress(
         _refuse_other_values(network, images.to(coded), coded)
     values = network.values(coded).to(torch.int32)
     with torch.no_grad(), same_arithmetic():
-        labels = _classes(network, coded, label)
+        labels = likeliest_classes(network, coded) if label is None else network.checked_labels(label, len(coded))
         coder = encoder()
         writer = _Writer(coder, network.config.levels)
         for part in _parts(len(values)):
@@ -120,12 +120,15 @@ def _refuse_other_values(model: AutoregressiveModel, images: Tensor, coded: Tens
         )
 
 
-def _classes(model: AutoregressiveModel, coded: Tensor, label: Labels) -> Tensor | None:
-    """The class of each image, [N], or None for a model without: the given ones, else the likeliest."""
-    if label is None and model.classes and len(coded):
-        of_class = [model.log_prob(coded, label=y) for y in range(model.classes)]
-        return torch.stack(of_class).argmax(0)
-    return model._labels(label, len(coded))
+def likeliest_classes(model: Model, images: Tensor) -> Tensor | None:
+    """The class under which each image [N, C, H, W] is likeliest, [N]; None for a model without classes."""
+    network = coder_of(model)
+    if not network.classes:
+        return None
+    if not len(images):
+        return torch.zeros(0, dtype=torch.long)
+    of_class = [network.log_prob(images, label=y) for y in range(network.classes)]
+    return torch.stack(of_class).argmax(0)
 
 
 def _parts(n: int) -> list[slice]:

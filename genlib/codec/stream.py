@@ -35,6 +35,12 @@ def same_arithmetic() -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
+def set_threads(threads: int) -> None:
+    """`torch.set_num_threads`, once no coding is under way."""
+    with _alone:
+        torch.set_num_threads(threads)
+
+
 def encoder() -> Any:
     """An empty `constriction` range encoder."""
     import constriction

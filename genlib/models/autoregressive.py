@@ -148,7 +148,7 @@ class AutoregressiveModel(Model):
         self._check_shape(images)
         coded = self.code(images)
         if not self.classes or label is not None:
-            return self._pixel_nll(coded, self._labels(label, len(images))).sum((1, 2, 3)).neg()
+            return self._pixel_nll(coded, self.checked_labels(label, len(images))).sum((1, 2, 3)).neg()
         return self._per_class(coded).sum((2, 3, 4)).neg().logsumexp(0) - math.log(self.classes)
 
     @torch.no_grad()
@@ -161,13 +161,13 @@ class AutoregressiveModel(Model):
         self._check_shape(images)
         coded = self.code(images)
         if not self.classes or label is not None:
-            return self._level_probs(coded, self._labels(label, len(images)))
+            return self._level_probs(coded, self.checked_labels(label, len(images)))
         return torch.cat([self._mixture(coded[part]) for part in self._chunks(len(coded), self.classes)])
 
     def _mixture(self, coded: Tensor) -> Tensor:
         """`pixel_distribution` over the classes: [N, C, levels, H, W] from one pass of the network for each class."""
         n = len(coded)
-        of_class = torch.stack([self._level_probs(coded, self._labels(y, n)) for y in range(self.classes)])
+        of_class = torch.stack([self._level_probs(coded, self.checked_labels(y, n)) for y in range(self.classes)])
         truth = self.values(coded)[None, :, :, None].expand(self.classes, -1, -1, -1, -1, -1)
         weights = posterior_before(-of_class.gather(3, truth).squeeze(3).log())  # [K, N, C, H, W]
         return (weights.unsqueeze(3) * of_class).sum(0)
@@ -189,7 +189,7 @@ class AutoregressiveModel(Model):
     def _per_class(self, coded: Tensor) -> Tensor:
         """`_pixel_nll` under every class in turn, [K, N, C, H, W]."""
         n = len(coded)
-        return torch.stack([self._pixel_nll(coded, self._labels(y, n)) for y in range(self.classes)])
+        return torch.stack([self._pixel_nll(coded, self.checked_labels(y, n)) for y in range(self.classes)])
 
     def _level_probs(self, coded: Tensor, labels: Tensor | None) -> Tensor:
         found = []
@@ -207,7 +207,7 @@ class AutoregressiveModel(Model):
         Without a label, a class-conditional model draws a class for each image.
         """
         check_temperature(temperature)
-        labels = self._labels(label, n)
+        labels = self.checked_labels(label, n)
         if self.classes and labels is None:
             stream = self.generator(seed + LABEL_STREAM)
             labels = torch.randint(self.classes, (n,), generator=stream, device=stream.device).to(self.device)
@@ -236,7 +236,7 @@ class AutoregressiveModel(Model):
         for row in self.walk(canvas, known, labels, draws):
             yield row, canvas.clone().unflatten(0, (len(images), n))
 
-    def _labels(self, label: Labels, n: int) -> Tensor | None:
+    def checked_labels(self, label: Labels, n: int) -> Tensor | None:
         """The classes of n images, [n]; None where the model knows none or none is asked for."""
         if label is None:
             return None
@@ -254,9 +254,9 @@ class AutoregressiveModel(Model):
     ) -> Tensor | None:
         """A class for each of the images x n canvases: the given one, or drawn from p(y | pixels before the first hidden)."""
         if not self.classes:
-            return self._labels(label, len(canvas))
+            return self.checked_labels(label, len(canvas))
         if label is not None:
-            given = self._labels(label, images)
+            given = self.checked_labels(label, images)
             assert given is not None
             return given.repeat_interleave(n)
         first = int((~known).flatten().long().argmax()) if bool((~known).any()) else known.numel()

@@ -15,6 +15,7 @@ from pathlib import Path
 import streamlit as st
 import torch
 
+from genlib.codec.stream import set_threads
 from genlib.errors import GenlibError
 from genlib.models import abilities, catalogue
 from genlib.models.contract import Model
@@ -54,7 +55,7 @@ def computing_when_idle(quiet: float) -> Iterator[None]:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _loaded(path: Path, version: float) -> Model:
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))  # visitors and a training job share the cores
+    set_threads(max(1, (os.cpu_count() or 2) // 2))  # visitors and a training job share the cores
     model = checkpoint.load_file(path)
     gc.collect()
     gc.freeze()  # models live as long as the process: later collections need not look at them
