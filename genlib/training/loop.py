@@ -39,6 +39,7 @@ SAVE_EVERY = 30.0  # seconds between saved states
 BEAT_EVERY = 1.0  # seconds between heartbeats
 SHEET_IMAGES = 36
 EARLY_STEPS = (5, 10, 20, 40, 70, 100, 150)  # sheets and validations of the first minutes, when most happens
+SHOW_EVERY = 100  # steps between later ones, at least: a quarter of an epoch of a small data set is over in a moment
 GO, SAVE, FINISH, STOP = range(4)  # what process 0 decides before a step; the largest verdict counts
 Progress = Callable[[Status], None]
 
@@ -153,7 +154,7 @@ class Loop:
             if untrained is not None:
                 self._sheet(untrained, 0)
                 untrained = None
-            if self.step in EARLY_STEPS or self.step % max(1, self.per_epoch // 4) == 0:
+            if self.step in EARLY_STEPS or self.step % max(SHOW_EVERY, self.per_epoch // 4) == 0:
                 self._show()
             if self.step <= 3 or time.monotonic() - beat >= BEAT_EVERY:
                 beat = time.monotonic()

@@ -189,7 +189,10 @@ def test_patience_is_refused_where_no_loss_falls(dataset: Dataset, toy_options: 
         Loop(create("gan", data="mnist"), dataset, toy_options(patience=3))
 
 
-def test_metrics_validation_and_sheets(toy: Toys, toy_options: Options, dataset: Dataset):
+def test_metrics_validation_and_sheets(
+    toy: Toys, toy_options: Options, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("genlib.training.loop.SHOW_EVERY", 2)
     options = toy_options(steps=12)
     run = Run.create("told", options)
     Loop(toy(learning_rate=0.05), dataset, options, run).fit()
@@ -327,6 +330,7 @@ def test_a_full_disk_fails_the_run_and_loses_nothing(
         return opened(path, mode, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", full)
+    monkeypatch.setattr("genlib.training.loop.SHOW_EVERY", 2)
     status = trained.fit()
     assert status.state == "failed"
     assert status.error.startswith("The disk is full, so ")
