@@ -13,6 +13,7 @@ PAGES = {
         st.Page("pages/home.py", title="Home", icon="🏠", default=True),
         st.Page("pages/train.py", title="Train", icon="🏋️"),
         st.Page("pages/compare.py", title="Compare", icon="⚖️"),
+        st.Page("pages/compression.py", title="Compression", icon="🗜️"),
     ],
     "Adversarial": [
         st.Page("pages/gan_stage.py", title="GAN stage", icon="🎭"),
@@ -20,6 +21,7 @@ PAGES = {
     "Variational": [
         st.Page("pages/latent_space.py", title="Latent space", icon="🗺️"),
         st.Page("pages/glimpses.py", title="Glimpses", icon="👁️"),
+        st.Page("pages/one_shot.py", title="One shot", icon="✍️"),
     ],
     "Autoregressive": [
         st.Page("pages/completion.py", title="Completion", icon="🧩"),

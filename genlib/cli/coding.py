@@ -62,6 +62,7 @@ def compress(
         else:
             from genlib.codec import lossy
 
+            assert bits is not None  # checked above
             data = lossy.compress(network, pictures, bits=bits, progress=progress)
     kept = found_names if names else ()
     container = Container.from_bytes(data).renamed(_checkpoint_name(model), kept)

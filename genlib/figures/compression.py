@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from genlib.figures import images
@@ -118,8 +117,3 @@ def psnr(original: Tensor, other: Tensor) -> float:
     """Peak signal-to-noise ratio of two images in [0, 1], dB; infinite for equal ones."""
     error = float((original - other).square().mean())
     return math.inf if error == 0 else -10 * math.log10(error)
-
-
-def as_image(pixels: np.ndarray) -> Tensor:
-    """uint8 [H, W, 3] -> [1, 3, H, W] in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None].float() / 255

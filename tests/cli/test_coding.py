@@ -93,6 +93,27 @@ def test_a_checkpoint_at_a_path_is_named_by_the_reader(home: Home) -> None:
     assert (pixels(home.folder / "back.png") == pixels(picture)).all()
 
 
+def test_a_lossy_file_keeps_to_its_bits(home: Home, trained) -> None:
+    model = trained("conv-draw", "--set", "steps=2", "--set", "hidden=4", "--set", "latent=2", "--set", "read=4")
+    found = json.loads(
+        home.done("compress", "mnist:test:0-2", "out.glc", "--model", model, "--bits", 120, "--json").stdout
+    )
+    assert found["kind"] == "lossy"
+    assert found["bits_per_image"] <= 120
+    home.done("decompress", "out.glc", "drawn", "--seed", 1)
+    home.done("decompress", "out.glc", "again", "--seed", 1)
+    home.done("decompress", "out.glc", "mean", "--mean")
+    drawn, again, mean = (
+        [pixels(home.folder / name / f"{i}.png") for i in range(3)] for name in ("drawn", "again", "mean")
+    )
+    assert np.array_equal(drawn, again)
+    assert np.shape(mean) == (3, 28, 28)
+    assert "say how many bits a picture" in home.refused("compress", "mnist:test:0", "o", "--model", model)
+    assert "leave --label out" in home.refused(
+        "compress", "mnist:test:0", "o", "--model", model, "--bits", 99, "--label", 1
+    )
+
+
 def test_sizes_hold_the_formats_against_each_other(home: Home) -> None:
     result = json.loads(home.done("sizes", MODEL, "--images", 3, "--json").stdout)["results"][0]
     assert [row["name"] for row in result["rows"]] == [MODEL, "PNG", "WebP", "JPEG XL"]
