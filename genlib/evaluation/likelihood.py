@@ -28,6 +28,7 @@ from torch import Tensor
 
 from genlib.data import BINARISATIONS, Dataset
 from genlib.data.codings import to_levels
+from genlib.data.pairs import next_of_class
 from genlib.errors import GenlibError
 from genlib.models import abilities
 from genlib.models.contract import Bound, Config, Model
@@ -198,16 +199,6 @@ def _given_class(model: Any, x: Tensor, labels: Tensor) -> float:
         for _, batch in _batches(x[labels == label], BATCH, model.device):
             total -= float(model.log_prob(batch, label=label).double().sum())
     return total / len(x)
-
-
-def next_of_class(labels: Tensor) -> Tensor:
-    """For each of N labels the place of the next that is the same, from the first again after the last: int64 [N]."""
-    order = labels.argsort(stable=True)
-    counts = labels.unique(return_counts=True)[1]
-    first = (counts.cumsum(0) - counts).repeat_interleave(counts)
-    place = torch.arange(len(labels)) - first
-    after = first + (place + 1) % counts.repeat_interleave(counts)
-    return torch.empty_like(order).scatter_(0, order, order[after])
 
 
 def _given_example(model: Any, x: Tensor, labels: Tensor, draws: _Draws) -> float:

@@ -6,10 +6,10 @@ import numpy as np
 from torch import Tensor
 
 from genlib.figures.images import rgb, to_pixels
-from genlib.figures.palette import ORANGE, SKY
+from genlib.figures.palette import GREEN, ORANGE, SKY
 from genlib.layers.attention import GlimpseBox, filter_offsets
 
-READ, WRITE = SKY, ORANGE
+READ, WRITE, EXAMPLE = SKY, ORANGE, GREEN
 ENLARGED = 6  # a glimpse of a few pixels is shown as blocks of this side, so that panels are of like size
 
 

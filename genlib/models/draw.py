@@ -91,13 +91,15 @@ class DRAW(DrawModel):
     }
 
     example_box: nn.Linear  # in a model that is given an example (genlib/models/one_shot.py), where it looks at it
+    paste_box: nn.Linear  # and where what it saw there goes
 
-    def __init__(self, config: Config, n_example: int = 0) -> None:
-        """``n_example`` filters per side read an example at each step; 0: there is none."""
+    def __init__(self, config: Config, n_example: int = 0, paste: bool = False) -> None:
+        """``n_example`` filters per side read an example at each step; 0: there is none. ``paste``: what is read of it is
+        also written."""
         c, h, w = config.shape
         n_read, n_write = config.read_size, config.write_size
         super().__init__(config, 2 * c * n_read**2, c * n_write**2, c * n_example**2)
-        self.n_example = n_example
+        self.n_example, self.paste = n_example, paste
         self.read_box = nn.Linear(config.hidden, 5)  # eq. 21
         self.write_box = nn.Linear(config.hidden, 5)
         _start_box(self.read_box, n_read, max(h, w))
@@ -105,6 +107,9 @@ class DRAW(DrawModel):
         if n_example:
             self.example_box = nn.Linear(config.hidden, 5)
             _start_box(self.example_box, n_example, max(h, w))
+        if paste:
+            self.paste_box = nn.Linear(config.hidden, 5)
+            _start_box(self.paste_box, n_example, max(h, w))
 
     @classmethod
     def validate_config(cls, values: Mapping[str, Any]) -> contract.Config:
@@ -131,6 +136,8 @@ class DRAW(DrawModel):
             found["example_grid"] = self.n_example
             found["example"] = glimpse_box(self.example_box(before), self.n_example, h, w)
             found["example_glimpses"] = stack([step.recalled for step in steps])
+            if self.paste:
+                found["paste"] = glimpse_box(self.paste_box(states), self.n_example, h, w)
         if steps[0].seen is not None:
             found["read"] = glimpse_box(self.read_box(before), config.read_size, h, w)
             found["glimpses"], found["error_glimpses"] = stack([step.seen for step in steps]).chunk(2, 2)
@@ -152,6 +159,10 @@ class _Attentive:
             grids.append((model.read_box, self.n_read, 1))
         if example is not None:
             grids.append((model.example_box, self.n_example, 1))
+        self.example_at = len(grids) - 1
+        self.paste = model.paste
+        if self.paste:
+            grids.append((model.paste_box, self.n_example, -1))
         self.grids = FusedGrids(grids, h, w, model.patch)
 
     def move(self, h_dec: Tensor) -> None:
@@ -173,17 +184,23 @@ class _Attentive:
         """The glimpse of the example, [N, C, n, n] (eq. 27)."""
         if self.example is None:
             return None
-        fy, fx, gamma = self.filters[-1]
+        fy, fx, gamma = self.filters[self.example_at]
         n, c = self.n_example, self.channels
         rows = torch.bmm(fy, self.example).view(-1, n * c, fx.shape[2])
-        return (torch.bmm(rows, fx.mT) * gamma[:, :, None]).view(-1, n, c, n).transpose(1, 2)
+        self.seen = torch.bmm(rows, fx.mT) * gamma[:, :, None]  # [N, n C, n]
+        return self.seen.view(-1, n, c, n).transpose(1, 2)
 
     def write(self, canvas: Tensor) -> Tensor:
-        """The canvas [N, H, C W] with the patch spread over it (eq. 29)."""
+        """The canvas [N, H, C W] with the patch, and what is pasted, spread over it (eq. 29)."""
         fy, fx, inverse_gamma = self.filters[0]
         n, c = self.n_write, self.channels
         patch = (self.patch * inverse_gamma).view(-1, c, n, n).transpose(1, 2).reshape(-1, n * c, n)
-        return torch.baddbmm(canvas, fy.mT, torch.bmm(patch, fx).view(-1, n, canvas.shape[2]))
+        canvas = torch.baddbmm(canvas, fy.mT, torch.bmm(patch, fx).view(-1, n, canvas.shape[2]))
+        if self.paste:
+            fy, fx, inverse_gamma = self.filters[-1]
+            pasted = torch.bmm(self.seen * inverse_gamma[:, :, None], fx)
+            canvas = torch.baddbmm(canvas, fy.mT, pasted.view(-1, self.n_example, canvas.shape[2]))
+        return canvas
 
 
 def _start_box(linear: nn.Linear, n: int, side: int) -> None:

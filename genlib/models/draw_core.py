@@ -91,6 +91,9 @@ class DrawTrace:
     example_grid: int = 0
     example_glimpses: Tensor | None = None
     """What was read of the example, [N, T, C, example, example]."""
+    paste: GlimpseBox | None = None
+    """Boxes through which that was pasted onto the canvas, each field [N, T]; ``example_grid`` filters a side. None in a model
+    that does not paste."""
 
 
 class Hands(Protocol):

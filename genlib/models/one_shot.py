@@ -33,6 +33,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from genlib.data.pairs import next_of_class
 from genlib.errors import GenlibError
 from genlib.models.contract import TRAINING, Bound, Optimizers, Preset
 from genlib.models.draw import DRAW
@@ -46,6 +47,9 @@ class OneShot(DRAW):
 
     class Config(DRAW.Config):
         example_size: int = Field(7, ge=1, le=28, description="filters per side of the grid that reads the example")
+        paste: bool = Field(
+            False, description="what is read of the example also goes onto the canvas, through a box of its own"
+        )
         turns: bool = Field(
             True,
             description="turn and mirror both images of a pair alike, so that there are eight times as many characters",
@@ -142,7 +146,7 @@ class OneShot(DRAW):
     banked: Tensor
 
     def __init__(self, config: Config) -> None:
-        super().__init__(config, config.example_size)
+        super().__init__(config, config.example_size, config.paste)
         self.register_buffer("bank", torch.zeros(BANK, *config.shape, dtype=torch.uint8))
         self.register_buffer("banked", torch.zeros((), dtype=torch.long))  # how many of them are there
 
@@ -200,14 +204,9 @@ class OneShot(DRAW):
 
     def _partners(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """For each image the next of its label in the batch, [N, C, H, W]; one that stands alone gets a bank image."""
-        n = len(images)
-        place = torch.arange(n, device=images.device)
-        ahead = (place[None] - place[:, None]) % n  # [N, N]: how far on each other image lies
-        ahead = ahead.masked_fill((labels[None] != labels[:, None]) | (ahead == 0), n)
-        distance, partner = ahead.min(1)
-        alone = distance == n
-        examples = images[partner]
-        return torch.where(alone[:, None, None, None], self._from_bank(n, generator), examples)
+        partner = next_of_class(labels)
+        alone = partner == torch.arange(len(labels), device=labels.device)
+        return torch.where(alone[:, None, None, None], self._from_bank(len(images), generator), images[partner])
 
     def _from_bank(self, n: int, generator: torch.Generator) -> Tensor:
         """n examples drawn from the bank, [n, C, H, W] in [0, 1]; blank ones before any training."""

@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from genlib.data import datasets
+from genlib.data.pairs import next_of_class
 from genlib.errors import GenlibError
 from genlib.figures import glimpses as figures
 from genlib.figures.images import to_pixels
@@ -27,7 +28,8 @@ _traces: Recent[Any] = Recent(24)  # shared by all visitors
 
 @dataclass(frozen=True)
 class Settings:
-    """What the controls say. ``version`` tells two files of the checkpoint's name apart; ``reads``: whether the model can be given an image."""
+    """What the controls say. ``version`` tells two files of the checkpoint's name apart; ``reads``: whether the model can be given an
+    image; ``shown``: whether it is shown an example besides."""
 
     checkpoint: str
     version: float
@@ -38,6 +40,7 @@ class Settings:
     seed: int
     temperature: float
     reads: bool
+    shown: bool = False
 
 
 def settings() -> Settings:
@@ -47,7 +50,8 @@ def settings() -> Settings:
     with st.sidebar:
         name = models.choose("step-wise drawing")
         kind, data = models.available()[name]
-        reads = "bounded likelihood" in abilities(catalogue.get(kind))
+        can = abilities(catalogue.get(kind))
+        reads = "bounded likelihood" in can
         if reads:
             view = st.segmented_control(
                 "View",
@@ -69,7 +73,8 @@ def settings() -> Settings:
         if view == GENERATE:
             temperature = pick_draw.choose_temperature("Scales the spread of the prior that z is drawn from.")
     version = models.version(name)
-    return Settings(name, version, data, models.get(name), view, index, seed, temperature, reads)
+    shown = "conditioning by example" in can
+    return Settings(name, version, data, models.get(name), view, index, seed, temperature, reads, shown)
 
 
 def trace(s: Settings) -> Any:
@@ -82,7 +87,8 @@ def trace(s: Settings) -> Any:
             if images is None:
                 found = s.model.trace(n=1 + OTHERS, seed=s.seed, temperature=s.temperature)
             else:
-                found = s.model.trace(images.to(s.model.device), seed=s.seed)
+                given = {"example": example(s).to(s.model.device)} if s.shown else {}
+                found = s.model.trace(images.to(s.model.device), seed=s.seed, **given)
         _traces.put(key, found)
     return found
 
@@ -97,20 +103,30 @@ def picture(s: Settings) -> Any:
     return dataset.batch("test", slice(s.index, s.index + 1))
 
 
+def example_index(s: Settings) -> int:
+    """The test image that is shown as an example of the class of the one that is read: the next of that class."""
+    labels = datasets.load(s.data).labels("test")
+    return int(next_of_class(labels)[s.index])
+
+
+def example(s: Settings) -> Any:
+    """That image, float [1, C, H, W]."""
+    index = example_index(s)
+    return datasets.load(s.data).batch("test", slice(index, index + 1))
+
+
 def show_reading(s: Settings) -> None:
     """The model reads one test image and draws it again."""
     t = trace(s)
     steps = t.canvases.shape[1]
     pixels = np.broadcast_to(to_pixels(t.images[0]), (steps, *to_pixels(t.images[0]).shape))
-    panels = []
+    panels = [example_panel(t)] if s.shown else []
     if t.read is None:
         panels.append(Panel("What it reads: the whole image", pixels))
     else:
-        boxes = _boxes(t.read, t.read_grid, figures.READ)
-        panels.append(Panel("Where it reads", pixels, boxes, figures.centres(t.read, t.read_grid, 0), figures.READ))
-    panels.append(
-        Panel("Canvas, where it writes", figures.canvases(t, 0), _boxes(t.write, t.write_grid, figures.WRITE))
-    )
+        box = boxes(t.read, t.read_grid, figures.READ)
+        panels.append(Panel("Where it reads", pixels, box, figures.centres(t.read, t.read_grid, 0), figures.READ))
+    panels.append(Panel("Canvas, where it writes", figures.canvases(t, 0), boxes(t.write, t.write_grid, figures.WRITE)))
     panels.append(Panel("What this step changed", figures.changes(t, 0)))
     kl = t.kl[0].cpu().numpy()
     series = [Series("KL", kl, unit="nats")]
@@ -132,7 +148,8 @@ def show_generating(s: Settings) -> None:
     steps = t.canvases.shape[1]
     rest = type(t)(**{**vars(t), "canvases": t.canvases[1:]})
     panels = [
-        Panel("Canvas, where it writes", figures.canvases(t, 0), _boxes(t.write, t.write_grid, figures.WRITE)),
+        *([example_panel(t)] if s.shown else []),
+        Panel("Canvas, where it writes", figures.canvases(t, 0), boxes(t.write, t.write_grid, figures.WRITE)),
         Panel("What this step changed", figures.changes(t, 0)),
         Panel(f"{OTHERS} more at the same time", figures.wall(rest, 4)),
     ]
@@ -146,7 +163,20 @@ def show_generating(s: Settings) -> None:
     _play(s, panels, series, captions)
 
 
-def _boxes(box: Any, grid: int, colour: str) -> list[list[Box]]:
+def example_panel(t: Any) -> Panel:
+    """The example that the trace's first picture is to be like, and where the model looks at it."""
+    steps, pixels = t.canvases.shape[1], to_pixels(t.examples[0])
+    return Panel(
+        "The example, where it looks",
+        np.broadcast_to(pixels, (steps, *pixels.shape)),
+        boxes(t.example, t.example_grid, figures.EXAMPLE),
+        figures.centres(t.example, t.example_grid, 0),
+        figures.EXAMPLE,
+    )
+
+
+def boxes(box: Any, grid: int, colour: str) -> list[list[Box]]:
+    """The rectangle of the trace's first picture at each step; none for a model without boxes."""
     return [] if box is None else [[Box(*row) for row in rows] for rows in figures.overlays(box, grid, 0, colour)]
 
 

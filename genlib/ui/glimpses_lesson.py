@@ -35,6 +35,10 @@ $$F[i, a] = \frac{1}{Z_i} \exp\!\Big(-\frac{(a - \mu^i)^2}{2 \sigma^2}\Big), \qq
 Everything is smooth in $g$, $\delta$, $\sigma$ and $\gamma$, so where to look is learned by gradient descent like everything else.
 """
 
+NOTICE_SHOWN = """
+* **The green box looks at the example**, while reading and while generating: another image of the same class, which decides what is written. The codes decide how.
+"""
+
 NOTICE_ADVERSARIAL = """
 * **Three or five strokes of a whole brush.** Each step may change every pixel: there is no box, and nobody told the model how to share the work among its steps.
 * **The discriminator sees the last canvas only.** What stands there half way need not look like anything.
@@ -60,7 +64,7 @@ $\min_G \max_D\, \mathbb E_x[\log D(x)] + \mathbb E_z[\log(1 - D(G(z)))]$. There
 def lesson(s: Settings) -> tuple[str, str, str]:
     """What to notice, what to try, and the maths, for the model that is shown."""
     if s.reads:
-        return NOTICE, ATTEMPT, MATHS
+        return NOTICE.rstrip() + (NOTICE_SHOWN if s.shown else ""), ATTEMPT, MATHS
     return NOTICE_ADVERSARIAL, ATTEMPT_ADVERSARIAL, MATHS_ADVERSARIAL
 
 
@@ -79,7 +83,8 @@ def code(s: Settings, grid: Attention | None) -> str:
         return (
             lines
             + f'image = data.load("{s.data}").batch("test", slice({s.index}, {s.index + 1}))  # [1, C, H, W] in [0, 1]\n'
-            f"trace = model.trace(image, seed={s.seed})\n"
+            + _example(s)
+            + f"trace = model.trace(image, seed={s.seed}{', example=example' if s.shown else ''})\n"
             "trace.canvases, trace.read, trace.write, trace.kl  # [1, T, ...]: pictures, boxes, nats"
         )
     return (
@@ -91,3 +96,11 @@ def code(s: Settings, grid: Attention | None) -> str:
             else "trace.canvases  # [N, T, C, H, W]"
         )
     )
+
+
+def _example(s: Settings) -> str:
+    """The line that makes the example, for a model that is shown one."""
+    if not s.shown:
+        return ""
+    index = glimpses.example_index(s)
+    return f'example = data.load("{s.data}").batch("test", slice({index}, {index + 1}))  # another one of its class\n'

@@ -52,6 +52,7 @@ DOORS = (
     Door("pages/pixel_by_pixel.py", "🔬", "Pixel by pixel", "See what the model predicts before each value it draws."),
     Door("pages/receptive_field.py", "🔭", "Receptive field", "How far back each architecture looks; its blind spot."),
     Door("pages/glimpses.py", "👁️", "Glimpses", "Follow DRAW's attention as it reads and writes."),
+    Door("pages/one_shot.py", "✍️", "One shot", "Show a new character once; it is written in twenty hands."),
     Door("pages/gan_stage.py", "🎭", "GAN stage", "Step forger and expert by hand; then be the expert."),
     Door("pages/compare.py", "⚖️", "Compare", "All models side by side, same seed, honest numbers."),
 )

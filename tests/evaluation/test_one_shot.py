@@ -10,9 +10,9 @@ from torch import Tensor
 from genlib.data import load
 from genlib.data.codings import binarise
 from genlib.data.one_shot_runs import one_shot_runs
+from genlib.data.pairs import next_of_class
 from genlib.errors import GenlibError
 from genlib.evaluation import evaluate, one_shot
-from genlib.evaluation.likelihood import next_of_class
 from genlib.models import create
 from genlib.models.contract import Bound
 from genlib.models.one_shot import OneShot
@@ -139,6 +139,8 @@ def test_drawings_are_apart_by_the_people_who_drew_them() -> None:
 def test_the_next_image_of_a_class() -> None:
     labels = torch.tensor([4, 2, 4, 4, 2, 9])
     assert next_of_class(labels).tolist() == [2, 4, 3, 0, 1, 5]
+    assert next_of_class(torch.tensor([7, 7, 7])).tolist() == [1, 2, 0]
+    assert next_of_class(torch.tensor([7])).tolist() == [0]
 
 
 def test_evaluate_gives_the_bound_given_an_example() -> None:

@@ -78,6 +78,11 @@ def draw(
             fy, fx, gamma = filters(h_dec @ p["write_box.weight"].t() + p["write_box.bias"], n_write, height, width)
             patch = patch.view(n, channels, n_write, n_write)
             canvas = canvas + fy[:, None].mT @ patch @ fx[:, None] / gamma
+            if "paste_box.weight" in p:
+                raw = h_dec @ p["paste_box.weight"].t() + p["paste_box.bias"]
+                fy, fx, gamma = filters(raw, n_example, height, width)
+                glimpse = looked.view(n, channels, n_example, n_example)
+                canvas = canvas + fy[:, None].mT @ glimpse @ fx[:, None] / gamma
         else:
             canvas = canvas + patch.view(n, channels, height, width)
     log_p = images * F.logsigmoid(canvas) + (1 - images) * F.logsigmoid(-canvas)

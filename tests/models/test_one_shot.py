@@ -31,10 +31,11 @@ def bits(shape: tuple[int, int, int] = (1, 8, 8), n: int = 4, seed: int = 0) -> 
 # Against the equations
 
 
+@pytest.mark.parametrize("paste", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_bound_and_gradients_are_those_of_a_plain_loop(shape: tuple[int, int, int]) -> None:
+def test_bound_and_gradients_are_those_of_a_plain_loop(shape: tuple[int, int, int], paste: bool) -> None:
     """The fast implementation and the plain loop over the equations, in float64 under the same noise."""
-    model = tiny(shape).double()
+    model = tiny(shape, paste=paste).double()
     images, examples = bits(shape, 5).double(), bits(shape, 5, seed=1).double()
     parameters = dict(model.named_parameters())
     bound = model._bound(images, model.generator(7), examples)
@@ -121,7 +122,7 @@ def test_without_an_example_the_bank_gives_one() -> None:
 
 
 def test_the_trace_is_of_the_very_picture() -> None:
-    model = tiny()
+    model = tiny(paste=True)
     images, examples = bits(n=3), bits(n=3, seed=1)
     drawn = model.trace(n=3, seed=5, temperature=0.7, example=examples)
     assert torch.equal(drawn.canvases[:, -1], model.sample_like(examples, 1, seed=5, temperature=0.7)[:, 0])
@@ -133,7 +134,8 @@ def test_the_trace_is_of_the_very_picture() -> None:
     assert read.example_glimpses is not None
     torch.testing.assert_close(read.kl.sum(1), bound.kl)
     assert read.example_glimpses.shape == (3, 4, 1, 2, 2)
-    assert read.example.centre_x.shape == (3, 4)
+    assert read.paste is not None
+    assert read.example.centre_x.shape == read.paste.centre_x.shape == (3, 4)
 
 
 def test_many_pictures_of_each_example() -> None:
