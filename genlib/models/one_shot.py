@@ -16,6 +16,10 @@ Of the paper's choices this is the additive canvas (eq. 7), not the gated one, a
 canvas. Where the paper reads and writes through a spatial transformer, here are DRAW's grids of Gaussian filters: a spatial
 transformer that does not turn or shear, but smooths.
 
+**Pasting** (``paste``, not the paper's). An LSTM's state is a narrow passage for a shape that it has never met. So what is read of
+the example may also go straight onto the canvas, through a writing box of its own: c_t = c_{t-1} + write(h_t) + write(v_t). Each step
+then moves a piece of the example to where the codes want it.
+
 **Pairs.** A training batch has the images of one label side by side (`together`); each is painted with the other of its
 pair as example. **New characters from old.** Omniglot has few characters, so both images of a pair may be turned by the same
 quarter turns and mirrored (a turned character is another character: Santoro et al. 2016, arXiv:1605.06065), and each is warped a
@@ -93,29 +97,33 @@ class OneShot(DRAW):
             },
         ),
         "tutorial": Preset(
-            "Half an hour of one core: first every picture is the same smudge, then the smudge takes the example's outline, "
-            "then it has strokes. Watch the validation bound: those are alphabets it never sees.",
+            "Half an hour of one core: first every picture is the example out of focus, then its strokes part, bend and move. "
+            "Watch the validation bound: that is an alphabet it never learns from.",
             {
                 "steps": 16,
                 "latent": 16,
                 "read_size": 5,
                 "write_size": 5,
+                "example_size": 12,
+                "paste": True,
                 "binarisation": "threshold",
                 "warp": 0.1,
                 "batch_size": 32,
-                "epochs": 140,
+                "epochs": 100,
                 "ema_decay": 0.999,
                 "schedule": "cosine",
             },
         ),
         "quick": Preset(
-            "Eight steps and half the units: within minutes the smudge is where the example's ink is, and about as wide.",
+            "Eight steps and half the units: within minutes the ink is where the example's is, blurred, and about as wide.",
             {
                 "steps": 8,
                 "hidden": 128,
                 "latent": 16,
                 "read_size": 5,
                 "write_size": 5,
+                "example_size": 12,
+                "paste": True,
                 "binarisation": "threshold",
                 "warp": 0.1,
                 "batch_size": 32,
@@ -137,6 +145,23 @@ class OneShot(DRAW):
                 "warp": 0.0,
                 "batch_size": 32,
                 "epochs": 100,
+            },
+            failure=True,
+        ),
+        "by-heart": Preset(
+            "Nothing is pasted: all that is seen of the example must pass through the state, and the codes soon say more of the picture "
+            "than the example does. It writes characters, but seldom that of the example. Cure: paste on.",
+            {
+                "steps": 16,
+                "latent": 16,
+                "read_size": 5,
+                "write_size": 5,
+                "binarisation": "threshold",
+                "warp": 0.1,
+                "batch_size": 32,
+                "epochs": 140,
+                "ema_decay": 0.999,
+                "schedule": "cosine",
             },
             failure=True,
         ),

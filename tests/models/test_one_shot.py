@@ -50,15 +50,19 @@ def test_bound_and_gradients_are_those_of_a_plain_loop(shape: tuple[int, int, in
 
 
 def test_parameter_count_by_hand() -> None:
-    """Four gates see (glimpses of image and error 2 x 5 x 5, of the example 7 x 7, h^dec 256, h^enc 256), or (z 16, glimpse
-    7 x 7, h^dec 256), and a bias; three boxes of five numbers."""
-    encoder = 4 * 256 * (2 * 25 + 49 + 256 + 256 + 1)
-    decoder = 4 * 256 * (16 + 49 + 256 + 1)
-    posterior, boxes, patch = 2 * 16 * (256 + 1), 3 * 5 * (256 + 1), 25 * (256 + 1)
+    """Four gates see (glimpses of image and error 2 x 5 x 5, of the example 12 x 12, h^dec 256, h^enc 256), or (z 16, glimpse
+    12 x 12, h^dec 256), and a bias; four boxes of five numbers."""
+    encoder = 4 * 256 * (2 * 25 + 144 + 256 + 256 + 1)
+    decoder = 4 * 256 * (16 + 144 + 256 + 1)
+    posterior, boxes, patch = 2 * 16 * (256 + 1), 4 * 5 * (256 + 1), 25 * (256 + 1)
     starts = 256 + 256 + 28 * 28
     with torch.device("meta"):
         model = OneShot(configure("one-shot", "tutorial", "omniglot"))
-    assert count_parameters(model) == encoder + decoder + posterior + boxes + patch + starts == 976_216
+    assert count_parameters(model) == encoder + decoder + posterior + boxes + patch + starts == 1_172_061
+    with torch.device("meta"):
+        without = OneShot(configure("one-shot", "by-heart", "omniglot"))
+    narrower = 2 * 4 * 256 * (144 - 49)  # 7 x 7 in the place of 12 x 12, for encoder and decoder
+    assert count_parameters(without) == count_parameters(model) - narrower - 5 * (256 + 1) == 976_216
 
 
 # Pairs
