@@ -2,8 +2,8 @@
 
 A header says how a file is to be read: sizes, quantisation and code tables. For a photograph it is nothing, for 32 x 32 pixels most of
 the file. So both counts are given: all bytes, and those of the picture's own coefficients (JPEG: after the start of scan;
-JPEG 2000: after the start of data; WebP: after the chunk and frame headers). Not counting headers flatters these codecs, as
-JPEG's tables were made for the picture.
+JPEG 2000: after the start of data; WebP: after the chunk and frame headers). Where headers do not count, JPEG takes the code tables of
+the standard for every picture: those of its own would smuggle something of it into the header.
 """
 
 import io
@@ -33,18 +33,18 @@ class Coded:
         return len(self.data) - (0 if headers else self.header)
 
 
-def _jpeg(picture: Image.Image, quality: int) -> bytes:
-    return _saved(picture, "JPEG", quality=quality, optimize=True)
+def _jpeg(picture: Image.Image, quality: int, headers: bool) -> bytes:
+    return _saved(picture, "JPEG", quality=quality, optimize=headers)
 
 
-def _jpeg2000(picture: Image.Image, quality: int) -> bytes:
+def _jpeg2000(picture: Image.Image, quality: int, headers: bool) -> bytes:
     ratio = 2.0 ** ((200 - quality) / 20)  # 1024 to 1
     return _saved(
         picture, "JPEG2000", quality_mode="rates", quality_layers=[ratio], irreversible=True, no_jp2=True, num_resolutions=4
     )  # fmt: skip
 
 
-def _webp(picture: Image.Image, quality: int) -> bytes:
+def _webp(picture: Image.Image, quality: int, headers: bool) -> bytes:
     return _saved(picture.convert("RGB"), "WEBP", quality=quality, method=6)
 
 
@@ -65,9 +65,10 @@ def _jpeg2000_header(data: bytes) -> int:
 
 @dataclass(frozen=True)
 class Codec:
-    """``write``: a picture and a quality from ``low`` to ``high`` -> bytes; ``header``: how many of them are none of the picture's."""
+    """``write``: a picture, a quality from ``low`` to ``high`` and whether headers count -> bytes; ``header``: how many of them are
+    none of the picture's."""
 
-    write: Callable[[Image.Image, int], bytes]
+    write: Callable[[Image.Image, int, bool], bytes]
     header: Callable[[bytes], int]
     low: int
     high: int
@@ -80,10 +81,10 @@ CODECS = {
 }
 
 
-def code(name: str, image: Tensor, quality: int) -> Coded:
-    """An image [1, C, H, W] in [0, 1] through a codec of `CODECS`."""
+def code(name: str, image: Tensor, quality: int, *, headers: bool = True) -> Coded:
+    """An image [1, C, H, W] in [0, 1] through a codec of `CODECS`; where headers do not count, nothing of the image is in them."""
     codec = CODECS[name]
-    data = codec.write(_picture(image), quality)
+    data = codec.write(_picture(image), quality, headers)
     with Image.open(io.BytesIO(data)) as file:
         pixels = np.asarray(file.convert("L" if image.shape[1] == 1 else "RGB"))
     pixels = pixels.reshape(*pixels.shape[:2], image.shape[1])
@@ -94,7 +95,7 @@ def code(name: str, image: Tensor, quality: int) -> Coded:
 def at_bits(name: str, image: Tensor, bits: float, *, headers: bool) -> Coded:
     """The best quality with at most ``bits``, headers counted or not; where even the worst is longer, the worst."""
     codec = CODECS[name]
-    coded = partial(code, name, image)
+    coded = partial(code, name, image, headers=headers)
     low, high = codec.low, codec.high
     while low < high:  # sizes grow with the quality
         middle = (low + high + 1) // 2

@@ -103,7 +103,7 @@ def _words(w: Work, s: Settings) -> str:
     best = min(((size, name) for name, size in w.others.items() if size is not None), default=None)
     if best is not None:
         share = total / best[0] - 1
-        text += f" It is **{abs(share):.0%} {'smaller' if share < 0 else 'larger'}** than the best of the others, {best[1]}."
+        text += f" The file is **{abs(share):.0%} {'smaller' if share < 0 else 'larger'}** than the best of the others, {best[1]}."
     absent = [name for name, size in w.others.items() if size is None]
     if absent:
         text += f" {', '.join(absent)}: not installed here."

@@ -20,7 +20,8 @@ from genlib.ui.recent import Recent
 
 CURVE_BITS = (77, 153, 307, 612, 1228, 2456)
 TRADITIONAL = ("JPEG", "JPEG 2000")
-WPV, WOPV = "The file, then a draw of the prior (WPV)", "The file, then the prior's mean (WoPV)"
+WPV, WOPV = "conv-DRAW WPV", "conv-DRAW WoPV"
+HOW = {WPV: "the rest drawn from the prior", WOPV: "the rest at the prior's mean"}
 MEASURES = {"PSNR": "PSNR (dB)", "SSIM": "SSIM"}
 
 
@@ -119,16 +120,14 @@ def _show_version(version: Version, original: Version, bits: int) -> None:
     st.image(
         figures.sheet(pictures.to_pixels(version.picture), 360), output_format="PNG", width="stretch", alt=version.name
     )
-    name, _, how = version.name.partition(", then ")
     if version is original:
         st.markdown(f"**Original**  \n{version.total:,} bytes, one for each value")
         return
-    if how:
-        name = f"conv-DRAW, then {how}"
     over = 8 * version.payload > bits
     st.markdown(
-        f"**{name}**  \n**{version.payload}** bytes{' (its fewest)' if over else ''}, {version.total} with header  \n"
+        f"**{version.name}**  \n**{version.payload}** bytes{' (its fewest)' if over else ''}, {version.total} with header  \n"
         f"{_decibels(original.picture, version.picture)}, SSIM {similarity(original.picture, version.picture):.2f}"
+        + (f"  \n{HOW[version.name]}" if version.name in HOW else "")
     )
 
 

@@ -16,7 +16,7 @@ IMAGE = few_test_images("cifar10")[3:4].float() / 255
 @pytest.mark.parametrize("headers", [True, False])
 @pytest.mark.parametrize("name", CODECS)
 def test_it_takes_what_it_may_and_no_more(name: str, headers: bool) -> None:
-    worst = code(name, IMAGE, CODECS[name].low).size(headers=headers)
+    worst = code(name, IMAGE, CODECS[name].low, headers=headers).size(headers=headers)
     errors = []
     for bits in (8 * worst, 8 * worst + 800, 8 * worst + 4000):
         found = at_bits(name, IMAGE, bits, headers=headers)
@@ -38,6 +38,12 @@ def test_what_is_shown_is_what_the_bytes_hold(name: str, channels: int) -> None:
     with Image.open(io.BytesIO(found.data)) as file:
         again = np.asarray(file.convert("L" if channels == 1 else "RGB"))
     assert np.array_equal(again.reshape(32, 32, channels), (found.picture[0] * 255).round().permute(1, 2, 0).numpy())
+
+
+def test_where_headers_do_not_count_nothing_of_the_picture_is_in_them() -> None:
+    others = few_test_images("cifar10")[4:5].float() / 255
+    a, b = (code("JPEG", image, 30, headers=False) for image in (IMAGE, others))
+    assert a.data[: a.header - 2] == b.data[: b.header - 2]
 
 
 def test_a_header_ends_where_the_coefficients_begin() -> None:
