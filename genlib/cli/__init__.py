@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import typer
 
 import genlib
-from genlib.cli import coding, judging, listing, runs, scoring, serving, using
+from genlib.cli import coding, distortion, judging, listing, runs, scoring, serving, using
 from genlib.cli.frame import Guarded
 
 app = typer.Typer(
@@ -47,6 +47,8 @@ app.command()(using.complete)
 app.command()(coding.compress)
 app.command()(coding.decompress)
 app.command()(coding.sizes)
+app.command()(distortion.calibrate)
+app.command()(distortion.distortion)
 app.command()(scoring.evaluate)
 app.command()(scoring.compare)
 app.command("one-shot")(judging.one_shot)

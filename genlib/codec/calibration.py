@@ -2,11 +2,13 @@
 
 What an encoder writes hangs on what it costs, and what it costs on how often it is written. So both are found in turns: write
 symbols by the tables so far, count them, and turn the weight of a nat towards the wanted bits a picture. How many steps a
-rate keeps is tried out: those with which the pictures, finished by the prior's mean, come out nearest to the originals.
+rate keeps, and how coarse its grid is, are tried out: those with which the pictures, finished by the prior's mean, come out nearest
+to the originals. (Few steps written well beat many written badly: where a number of the code has far less than a bit to
+say, rounding wastes most of it.)
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ from genlib.codec.tables import BITS, CONTEXTS, LARGEST, SYMBOLS, CodeTables, Ra
 from genlib.models.contract import Model
 
 ROUNDS = 6
-GRID = 1.0  # of the prior's sigma
+GRIDS = (0.75, 1.0, 1.5, 2.0, 2.5)  # in units of the prior's sigma
 
 Progress = Callable[[int, int], None]
 """Called with (rates done, rates in all)."""
@@ -25,39 +27,47 @@ Progress = Callable[[int, int], None]
 
 @torch.no_grad()
 def calibrate(
-    model: Model, images: Tensor, *, bits: Sequence[float] = BITS, grid: float = GRID, progress: Progress | None = None
+    model: Model, images: Tensor, *, bits: Sequence[float] = BITS, progress: Progress | None = None
 ) -> CodeTables:
     """Tables for ``bits`` a picture each, counted on images [N, C, H, W] (some hundred are enough)."""
     network = coder_of(model)
     images = images.to(network.device)
-    rates: list[Rate] = []
     start = guessed(model)
+    rates: list[Rate] = []
+    place = _Place(max(1, network.config.steps // 2), 2)
     with same_arithmetic():
-        for done, each in enumerate(sorted(map(float, bits), reverse=True)):  # fewer bits never want more steps
-            before = rates[-1] if rates else start.rates[start.nearest(each)]
-            tried: dict[int, tuple[float, Rate]] = {}
-            for some in (_spread(before.steps) if not rates else (), (before.steps, before.steps - 1)):
-                _try(tried, network, images, before, each, some, grid)
-            while (best := min(tried, key=lambda t: tried[t][0])) - 1 not in tried and best > 1:
-                _try(tried, network, images, before, each, (best - 1, best + 1), grid)
-            rates.append(tried[best][1])
+        for done, each in enumerate(sorted(map(float, bits))):
+            before = start.rates[start.nearest(each)]
+            tried: dict[_Place, tuple[float, Rate]] = {}
+
+            def loss(at: _Place, before: Rate = before, each: float = each, tried: Any = tried) -> float:
+                if at not in tried:
+                    tried[at] = _counted(network, images, before, each, at.steps, GRIDS[at.grid])
+                return float(tried[at][0])
+
+            while (better := min((place, *place.beside(network.config.steps)), key=loss)) != place:
+                place = better
+            rates.append(tried[place][1])
             if progress is not None:
                 progress(done + 1, len(bits))
-    return CodeTables(tuple(reversed(rates)))
+    return CodeTables(tuple(rates))
 
 
-def _spread(steps: int) -> list[int]:
-    """Some numbers of steps up to all, to find out where the best one lies."""
-    return sorted({max(1, round(steps * share)) for share in (0.25, 0.5, 0.75, 1.0)})
+class _Place(NamedTuple):
+    """What is tried out: a number of steps, and which of `GRIDS`."""
 
+    steps: int
+    grid: int
 
-def _try(
-    tried: dict[int, tuple[float, Rate]], model: Any, images: Tensor, before: Rate, bits: float, some: Sequence[int], grid: float
-) -> None:  # fmt: skip
-    """Fill in the numbers of steps that have not been tried."""
-    for steps in some:
-        if 1 <= steps <= before.steps and steps not in tried:
-            tried[steps] = _counted(model, images, before, bits, steps, grid)
+    def beside(self, most: int) -> list["_Place"]:
+        """One step more or fewer, one grid finer or coarser."""
+        near = [
+            (self.steps + 1, self.grid),
+            (self.steps - 1, self.grid),
+            (self.steps, self.grid + 1),
+            (self.steps, self.grid - 1),
+        ]
+        return [_Place(steps, grid) for steps, grid in near if 1 <= steps <= most and 0 <= grid < len(GRIDS)]
 
 
 def _counted(model: Any, images: Tensor, before: Rate, bits: float, steps: int, grid: float) -> tuple[float, Rate]:

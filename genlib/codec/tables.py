@@ -35,7 +35,7 @@ from genlib.models.contract import Model
 LARGEST = 7  # |k|; with a grid of one sigma, no draw of the prior in 10^11 lies beyond
 SYMBOLS = 2 * LARGEST + 1
 CONTEXTS = 4
-BITS = (77, 153, 230, 307, 460, 612, 920, 1228, 1842, 2456)  # for which tables are made; others take the nearest
+BITS = (77, 153, 307, 460, 612, 1228, 2456)  # for which tables are made; others take the nearest
 ONE = 1 << 14  # the sum of the counts in a table: what is stored
 FORMAT = 1
 METADATA = "genlib-codes"

@@ -232,6 +232,11 @@ def card_path(name: str) -> Path:
     return shipped_folder() / f"{name}.json"
 
 
+def distortion_path(name: str) -> Path:
+    """Where the kept result of `genlib distortion` on a shipped checkpoint lies, beside its card."""
+    return shipped_folder() / f"{name}.distortion.json"
+
+
 def read_card(name: str) -> dict[str, Any]:
     """A shipped checkpoint's card: header plus the scores it should give."""
     return files.read_json(card_path(name))

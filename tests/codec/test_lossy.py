@@ -207,7 +207,7 @@ def symbols(n: int = 6, seed: int = 0) -> Tensor:
     return (values * (torch.rand(values.shape, generator=generator) < 0.3)).to(torch.int8)
 
 
-@pytest.mark.parametrize("number", [0, 4, 9])
+@pytest.mark.parametrize("number", [0, 3, 6])
 def test_symbols_come_back_and_cost_what_the_tables_say(number: int) -> None:
     rate, values = tables.guessed(model()).rates[number], symbols()
     data = lossy.pack(values, rate)
