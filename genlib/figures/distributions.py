@@ -1,4 +1,4 @@
-"""What was seen of single images, as overlaid histograms, and of single latents, as bars. Knows nothing of Streamlit."""
+"""What was seen of single images, as overlaid histograms, and of single latents or steps, as bars. Knows nothing of Streamlit."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,12 @@ class Panel:
 
 
 def panels(meanings: Mapping[str, str]) -> list[Panel]:
-    """Which arrays share a plot: those of each image that have one unit face each other; those "of each latent" stand apart."""
+    """Which arrays share a plot: those of each image that have one unit face each other; those "of each latent" or
+    "of each step" stand apart."""
     together: dict[str, list[str]] = {}
     found: list[Panel] = []
     for name, meaning in meanings.items():
-        if "of each latent" in meaning:
+        if "of each latent" in meaning or _in_order(meaning):
             found.append(Panel((name,), True))
         else:
             together.setdefault(unit(meaning), []).append(name)
@@ -48,7 +49,7 @@ def distribution_figure(
 ) -> dict[str, Any]:
     """A plotly figure, as a dict, with a plot for each of `panels`, side by side. What is missing from ``values`` is left out.
 
-    Histograms show shares of the images; bars are sorted, the largest first, and the number of active ones is told where the meaning says
+    Histograms show shares of the images; bars of latents are sorted, the largest first, and the number of active ones is told where the meaning says
     from where on a latent is active.
     """
     text = {"color": ink} if ink else {}
@@ -115,16 +116,22 @@ def _histograms(plot: Panel, values: Mapping[str, Sequence[float]], meanings: Ma
 def _bars(plot: Panel, values: Mapping[str, Sequence[float]], meanings: Mapping[str, str]) -> Drawn:
     (name,) = plot.names
     array = np.asarray(values.get(name, ()), float)
-    order = np.argsort(-array, kind="stable")
+    in_order = _in_order(meanings[name])
+    order = np.arange(len(array)) if in_order else np.argsort(-array, kind="stable")
     title = label(name, "")
     above = _ACTIVE.search(meanings[name])
     if above:
         title += f": {int((array > float(above[1])).sum())} of {len(array)} active"
     trace = {
         "type": "bar", "x": np.arange(1, len(array) + 1), "y": array[order].astype(np.float32), "name": title,
-        "customdata": order, "marker": {"color": palette.CYCLE[0]}, "hovertemplate": "latent %{customdata}: %{y:.4g}",
+        "customdata": order, "marker": {"color": palette.CYCLE[0]}, "hovertemplate": ("step %{x}" if in_order else "latent %{customdata}") + ": %{y:.4g}",
     }  # fmt: skip
-    return [trace], title, "latents, the largest first", unit(meanings[name])
+    return [trace], title, "steps" if in_order else "latents, the largest first", unit(meanings[name])
+
+
+def _in_order(meaning: str) -> bool:
+    """Whether bars stay in the order they come in."""
+    return "of each step" in meaning
 
 
 def description(values: Mapping[str, Sequence[float]], meanings: Mapping[str, str]) -> str:

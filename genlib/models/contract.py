@@ -105,7 +105,7 @@ class Model(nn.Module):
     """Every scalar that ``training_step`` and ``validation_step`` return -> its meaning and unit, for the axes of plots."""
     distributions: ClassVar[dict[str, str]] = {}
     """Every tensor that ``distribution_step`` returns -> its meaning and unit, as in ``terms``. Two of one unit and of one
-    value for each image are shown as overlaid histograms, one that is named "... of each latent" as bars."""
+    value for each image are shown as overlaid histograms, one that is named "... of each latent" or "... of each step" as bars."""
 
     together: ClassVar[int] = 1
     """How many images of one label lie side by side in the batches it trains on; 1: a label is no concern of the order."""

@@ -110,7 +110,7 @@ class ConvDRAW(VariationalModel):
     }
     distributions: ClassVar[dict[str, str]] = {
         "kl_per_step": "KL(q(z_t | x, z_<t) || p(z_t | z_<t)) of each step, mean over the images (nats)",
-        "kl_per_latent": "the same of each latent channel, summed over the steps and places (nats)",
+        "kl_per_latent": "KL(q || p) of each latent channel, summed over the steps and places, mean over the images (nats)",
     }
     presets: ClassVar[dict[str, Preset]] = {
         "paper": Preset(

@@ -59,6 +59,13 @@ def test_latents_are_sorted_and_the_active_ones_counted() -> None:
     assert spread["xaxis"] == "x2"
 
 
+def test_steps_stay_in_order() -> None:
+    meanings = {"kl_per_step": "KL of each step (nats)"}
+    (trace,) = distribution_figure({"kl_per_step": [1.0, 3.0, 2.0]}, meanings)["data"]
+    assert list(trace["x"]) == [1, 2, 3]
+    assert list(trace["y"]) == [1.0, 3.0, 2.0]
+
+
 def test_what_is_missing_is_left_out() -> None:
     figure = distribution_figure({"kl_per_latent": [1.0]}, VAE)
     assert len(figure["data"]) == 1
