@@ -10,19 +10,17 @@ from torch import Tensor
 
 from genlib.codec import lossy
 from genlib.codec.container import Container
-from genlib.evaluation.standard_codecs import CODECS, at_bits
+from genlib.evaluation.standard_codecs import at_bits
 from genlib.figures import compression as figures
 from genlib.figures import images as pictures
-from genlib.ui import models
+from genlib.ui import compression_curve, models
 from genlib.ui.components import Panel, Series, player
 from genlib.ui.compression import Settings, file_name
 from genlib.ui.recent import Recent
 
-CURVE_BITS = (77, 153, 307, 612, 1228, 2456)
 TRADITIONAL = ("JPEG", "JPEG 2000")
 WPV, WOPV = "conv-DRAW WPV", "conv-DRAW WoPV"
 HOW = {WPV: "the rest drawn from the prior", WOPV: "the rest at the prior's mean"}
-MEASURES = {"PSNR": "PSNR (dB)", "SSIM": "SSIM"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,6 @@ class Work:
 
 
 _work: Recent[Work] = Recent(12)  # shared by all visitors
-_curves: Recent[list[tuple[str, list[float], list[Tensor]]]] = Recent(12)
 
 
 def work(s: Settings) -> Work:
@@ -85,18 +82,6 @@ def _from(s: Settings, data: bytes, mean: bool, steps: int | None = None) -> Ten
     return lossy.decompress(s.model, data, mean=mean, seed=s.seed, steps=steps).cpu().clamp(0, 1)
 
 
-def similarity(original: Tensor, other: Tensor) -> float:
-    """SSIM of two images [1, C, H, W] (Wang et al. 2004): Gaussian windows, the mean over channels."""
-    from skimage.metrics import structural_similarity
-
-    a, b = (image[0].permute(1, 2, 0).numpy() for image in (original, other))
-    return float(
-        structural_similarity(
-            a, b, channel_axis=2, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-        )
-    )
-
-
 def show(s: Settings) -> Work:
     """The versions, the file, what each step adds, and the curve."""
     w = work(s)
@@ -109,10 +94,7 @@ def show(s: Settings) -> Work:
         "Take the file home", w.data, file_name(s), "application/octet-stream", icon="⬇️", on_click="ignore", width="stretch"
     )  # fmt: skip
     _film(w, s)
-    opened = st.expander("Quality against bits, for this picture", key="compression-curve", on_change="rerun")
-    if opened.open:
-        with opened:
-            _curve(s)
+    compression_curve.show(s)
     return w
 
 
@@ -126,7 +108,7 @@ def _show_version(version: Version, original: Version, bits: int) -> None:
     over = 8 * version.payload > bits
     st.markdown(
         f"**{version.name}**  \n**{version.payload}** bytes{' (its fewest)' if over else ''}, {version.total} with header  \n"
-        f"{_decibels(original.picture, version.picture)}, SSIM {similarity(original.picture, version.picture):.2f}"
+        f"{_decibels(original.picture, version.picture)}, SSIM {compression_curve.similarity(original.picture, version.picture):.2f}"
         + (f"  \n{HOW[version.name]}" if version.name in HOW else "")
     )
 
@@ -174,37 +156,3 @@ def _film(w: Work, s: Settings) -> None:
         start=frames - 1,
         export_name=file_name(s).removesuffix(".glc"),
     )
-
-
-def _curve(s: Settings) -> None:
-    measure = st.segmented_control("Measure", list(MEASURES), default="PSNR", required=True, key="compression-measure")
-    found = _curves.get(s.identity)
-    if found is None:
-        with models.computing():
-            found = _measured(s)
-        _curves.put(s.identity, found)
-    quality = figures.psnr if measure == "PSNR" else similarity
-    curves = [
-        figures.Curve(name, bits, [quality(s.images, picture) for picture in versions])
-        for name, bits, versions in found
-    ]
-    st.plotly_chart(
-        figures.rate_curves(curves, MEASURES[measure], s.bits), config={"displayModeBar": False}, key="compression-rate"
-    )
-    st.caption("Bits of the picture's own data; no codec's header counts.")
-
-
-def _measured(s: Settings) -> list[tuple[str, list[float], list[Tensor]]]:
-    """Every codec at several sizes: its name, the bits that it took, the pictures."""
-    files = [lossy.compress(s.model, s.images.to(s.model.device), bits=bits) for bits in CURVE_BITS]
-    sizes = [8.0 * len(Container.from_bytes(file).payload) for file in files]
-    found = [
-        ("conv-DRAW, WoPV", sizes, [_from(s, file, True) for file in files]),
-        ("conv-DRAW, WPV", sizes, [_from(s, file, False) for file in files]),
-    ]
-    for name in CODECS:
-        coded = {len(one.data): one for one in (at_bits(name, s.images, bits, headers=False) for bits in CURVE_BITS)}
-        found.append(
-            (name, [8.0 * one.size(headers=False) for one in coded.values()], [one.picture for one in coded.values()])
-        )
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from genlib.codec import lossless
 from genlib.codec.container import Container
 from genlib.data.few import some_test_images
+from genlib.training import checkpoint
 from genlib.ui import models
 
 
@@ -144,6 +146,33 @@ def test_the_lossy_file_keeps_to_its_bits_and_comes_back(open_page) -> None:
     app.file_uploader(key="compression-drop").set_value(("x.glc", data, "application/octet-stream")).run()
     assert not errors(app)
     assert "lossy, 1 picture of 1 x 28 x 28" in text(app)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_the_curve_is_the_kept_one_or_measured_now(
+    open_page, kept: bool, monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> None:
+    path = tmp_path / "kept.json"
+    if kept:
+        point = {"budget": 307.0, "psnr": 20.0, "ssim": 0.5, "agreement": 0.4, "above": 0.0}
+        points = [
+            {**point, "coder": coder, "headers": headers, "bits": 300.0 + 400 * headers}
+            for coder in ("conv-draw WPV", "JPEG")
+            for headers in (False, True)
+        ]
+        path.write_text(json.dumps({"images": 200, "command": "genlib distortion x", "machine": "m", "points": points}))
+    monkeypatch.setattr(checkpoint, "distortion_path", lambda name: path)
+    app = open_page("compression", view="Lossy", coder="conv-draw-mnist", bits="307")
+    app.session_state["compression-curve"] = True
+    app.run()
+    assert not app.exception
+    assert not errors(app)
+    captions = " ".join(caption.value for caption in app.caption)
+    assert ("Measured by `genlib distortion x`" in captions) == kept
+    assert "no codec's header counts" in captions
+    if kept:
+        app.toggle(key="compression-headers").set_value(True).run()
+        assert any("Whole files, headers counted" in caption.value for caption in app.caption)
 
 
 @pytest.mark.parametrize(("key", "value"), [("bits", "9"), ("seed", "-1"), ("digit", "x"), ("coder", "vae-mnist")])
