@@ -1,6 +1,6 @@
 """Data sets: what exists, where it lies, how it is split.
 
-MNIST and Omniglot ship inside the package. Every other set is a ready ``NAME.npz`` in the data folder (``$GENLIB_DATA``, else the
+MNIST and Omniglot ship inside the package, and films of bouncing digits are made of MNIST. Every other set is a ready ``NAME.npz`` in the data folder (``$GENLIB_DATA``, else the
 user data folder), put there by ``genlib data fetch NAME``. An ``.npz`` holds uint8 arrays ``train_images``
 [N, H, W] or [N, H, W, 3], ``train_labels`` [N] and the same for ``test``; the one of Omniglot ``images`` [N, 28, 28]
 (ink = 255), ``labels`` [N] and ``names`` ("alphabet/character" of each label), and we split it by alphabets. Own pictures
@@ -22,6 +22,7 @@ import platformdirs
 import torch
 from torch import Tensor
 
+from genlib.data import bouncing
 from genlib.data.codings import binarise
 from genlib.errors import GenlibError
 
@@ -36,7 +37,8 @@ OWN_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 @dataclass(frozen=True)
 class DatasetInfo:
     """A data set's fixed facts. ``shape`` is (C, H, W). ``unseen``: no class of one split appears in another.
-    ``own``: made of somebody's own pictures."""
+    ``own``: made of somebody's own pictures. ``made_of``: the data set that it is computed from; it has no file. ``frames``: its
+    images are films of so many frames, one under the other."""
 
     name: str
     title: str
@@ -46,6 +48,8 @@ class DatasetInfo:
     licence: str
     unseen: bool = False
     own: bool = False
+    made_of: str = ""
+    frames: int = 1
 
     @property
     def remedy(self) -> str:
@@ -65,6 +69,16 @@ DATASETS: dict[str, DatasetInfo] = {
         DatasetInfo("cifar10", "CIFAR-10", (3, 32, 32), _OBJECTS, "Krizhevsky", "as the source states"),
         DatasetInfo("svhn", "SVHN house numbers", (3, 32, 32), _DIGITS, "Netzer et al.", "non-commercial use"),
         DatasetInfo("omniglot", "Omniglot characters", (1, 28, 28), (), "Lake et al.", "MIT", unseen=True),
+        DatasetInfo(
+            "bouncing_mnist",
+            "Bouncing digits",
+            (1, bouncing.FRAMES * bouncing.SIDE, bouncing.SIDE),
+            _DIGITS,
+            "made here of MNIST",
+            "CC BY-SA 3.0",
+            made_of="mnist",
+            frames=bouncing.FRAMES,
+        ),
     )
 }
 
@@ -121,8 +135,11 @@ def _describe_own(path: Path, version: int) -> DatasetInfo:
 
 
 def find(name: str) -> Path | None:
-    """Where the data set's ``.npz`` lies, or None if it has not been fetched yet."""
-    folder = own_folder() if describe(name).own else data_folder()
+    """Where the data set's ``.npz`` lies, or None if it has not been fetched yet. For one that is made of another, that one's."""
+    info = describe(name)
+    if info.made_of:
+        return find(info.made_of)
+    folder = own_folder() if info.own else data_folder()
     path = folder / f"{name}.npz"
     if path.is_file():
         return path
@@ -262,6 +279,7 @@ def load(name: str) -> Dataset:
     info = describe(name)
     path = find(name)
     if path is None:
+        name = info.made_of or name
         raise GenlibError(
             f"The data set {name!r} is not on this machine: run `genlib data fetch {name}`, "
             f"or put a ready {name}.npz into {data_folder()}."
@@ -272,4 +290,6 @@ def load(name: str) -> Dataset:
 @lru_cache(maxsize=3)
 def _load(info: DatasetInfo, path: Path, version: int) -> Dataset:
     """``version`` is the file's time: a file that was replaced is read again."""
+    if info.made_of:
+        return Dataset(info, bouncing.of_mnist(read_arrays(path, describe(info.made_of))))
     return Dataset(info, read_arrays(path, info))

@@ -27,6 +27,7 @@ _WHERE: dict[str, str] = {
     "diagonal-bilstm": "genlib.models.diagonal_bilstm:DiagonalBiLSTM",
     "multiscale": "genlib.models.multiscale:MultiScale",
     "pixelcnn++": "genlib.models.pixelcnnpp:PixelCNNPP",
+    "video-pixel": "genlib.models.video_pixel:VideoPixel",
     "pixelcnn-autoencoder": "genlib.models.pixelcnn_autoencoder:PixelCNNAutoencoder",
 }
 

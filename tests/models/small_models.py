@@ -46,6 +46,16 @@ SMALL: dict[str, dict[str, Any]] = {
         "blocks_quarter": 1,
         "mixtures": 2,
     },
+    "video-pixel": {
+        "frame": 2,
+        "hidden": 6,
+        "layers": 2,
+        "head": 8,
+        "first_kernel": 3,
+        "encoder": 5,
+        "encoder_blocks": 1,
+        "memory": 4,
+    },
     "pixelcnn-autoencoder": {"hidden": 6, "layers": 2, "head": 8, "first_kernel": 3, "latent": 3, "encoder": 6},
 }
 GREY = (1, 8, 8)

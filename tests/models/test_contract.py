@@ -35,6 +35,7 @@ ABILITIES_OF = {
     "diagonal-bilstm": {"exact likelihood", "completion", "pixel prediction"},
     "multiscale": {"exact likelihood", "completion", "pixel prediction"},
     "pixelcnn++": {"exact likelihood", "completion", "pixel prediction"},
+    "video-pixel": {"exact likelihood", "completion", "pixel prediction"},
     "pixelcnn-autoencoder": set(),  # p(x | h(x)) is no likelihood of x, and its code has seen what is to be completed
 }
 COUNTS = [
