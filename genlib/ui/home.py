@@ -54,7 +54,7 @@ DOORS = (
     Door("pages/glimpses.py", "👁️", "Glimpses", "Follow DRAW's attention as it reads and writes."),
     Door("pages/one_shot.py", "✍️", "One shot", "Show a new character once; it is written in twenty hands."),
     Door("pages/gan_stage.py", "🎭", "GAN stage", "Step forger and expert by hand; then be the expert."),
-    Door("pages/compression.py", "🗜️", "Compression", "A model as a codec, beside JPEG and PNG: real files, there and back."),
+    Door("pages/compression.py", "🗜️", "Compression", "A model as a codec: real files, beside JPEG and PNG."),
     Door("pages/compare.py", "⚖️", "Compare", "All models side by side, same seed, honest numbers."),
 )
 
