@@ -142,9 +142,11 @@ def _written(
     with same_arithmetic():
         for part in batch.split(lossy.CHUNK):
             values = lossy.choose(model, part, tables.rates[rate], 8 * room - 0.05).values
-            for one in values:
-                payload = lossy.pack(one[None], tables.rates[rate])
-                assert len(payload) <= room, (len(payload), room)
+            for i, one in enumerate(values):
+                payload, slack = lossy.pack(one[None], tables.rates[rate]), 1.0
+                while len(payload) > room:  # the coder's own rounding
+                    one = lossy.choose(model, part[i : i + 1], tables.rates[rate], 8 * room - slack).values[0]
+                    payload, slack = lossy.pack(one[None], tables.rates[rate]), slack + 1.0
                 fields = tables.mark + bytes([rate, values.shape[1]])
                 found.append(Container.of("lossy", model, 1, fields, payload).renamed(name))
     return found
