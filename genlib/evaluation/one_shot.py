@@ -9,7 +9,7 @@ with the importance-weighted bound of k draws in the place of the likelihood, un
 
 **Samples** of characters of the held-out alphabets, judged by a classifier that knows those characters. The model has never
 seen them; the classifier is trained on the drawings of some people, and it is shown examples of the others. Beside the
-share of samples that are taken for the character of their example stands the *floor*: the share of the other people's own drawings
+share of samples (in the form of the model's images, as the real ones) that are taken for the character of their example stands the *floor*: the share of the other people's own drawings
 that are recognised, as no sample need do better. A model that copied its example would do well here, so the
 ``spread`` stands beside: how far samples lie from their example (mean square over the pixels), in units of how far other people's
 drawings of the same character lie from it.
@@ -192,6 +192,7 @@ def judge_samples(
                 for label in range(characters)
             ]
         )  # [characters x examples, samples, C, H, W]
+    drawn = code(drawn, form, generator)
     examples = DRAWERS - TRAINED
     right = network.judge(drawn.flatten(0, 1)).classes == torch.arange(characters).repeat_interleave(examples * samples)
     share, error = _mean(right.view(characters, -1).double().mean(1))

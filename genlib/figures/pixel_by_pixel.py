@@ -107,6 +107,23 @@ def as_picture(of_sub_pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
+def side_by_side(film: np.ndarray, frame: int, gap: int, across: int = 1) -> np.ndarray:
+    """A film as one tall picture [T frame, W(, 3)] -> its frames in rows [h, w(, 3)], as wide as the screen likes them.
+
+    ``frame`` rows each; between them lies a row, or ``across`` columns, of ``gap``. A last frame that is cut off is filled up with it.
+    """
+    frames = -(-len(film) // frame)
+    columns = images.best_columns(frames, 4 / 3)
+    rows = -(-frames // columns)
+    height, width = frame + 1, film.shape[1] + across
+    sheet = np.full((rows * height - 1, columns * width - across, *film.shape[2:]), gap, film.dtype)
+    for t in range(frames):
+        part = film[t * frame : (t + 1) * frame]
+        top, left = t // columns * height, t % columns * width
+        sheet[top : top + len(part), left : left + film.shape[1]] = part
+    return sheet
+
+
 def walk(p: Tensor, coded: Tensor, order: Tensor) -> Walk:
     """A model's `pixel_distribution` [C, levels, H, W] of a coded picture [C, H, W], put in the drawing order [C, H, W]."""
     ranks = order.cpu().numpy().astype(np.int64)

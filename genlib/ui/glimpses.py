@@ -126,7 +126,7 @@ def show_reading(s: Settings) -> None:
     else:
         box = boxes(t.read, t.read_grid, figures.READ)
         panels.append(Panel("Where it reads", pixels, box, figures.centres(t.read, t.read_grid, 0), figures.READ))
-    panels.append(Panel("Canvas, where it writes", figures.canvases(t, 0), boxes(t.write, t.write_grid, figures.WRITE)))
+    panels.append(Panel("Canvas, where it writes", figures.canvases(t, 0), writing_boxes(t)))
     panels.append(Panel("What this step changed", figures.changes(t, 0)))
     kl = t.kl[0].cpu().numpy()
     series = [Series("KL", kl, unit="nats")]
@@ -149,7 +149,7 @@ def show_generating(s: Settings) -> None:
     rest = type(t)(**{**vars(t), "canvases": t.canvases[1:]})
     panels = [
         *([example_panel(t)] if s.shown else []),
-        Panel("Canvas, where it writes", figures.canvases(t, 0), boxes(t.write, t.write_grid, figures.WRITE)),
+        Panel("Canvas, where it writes", figures.canvases(t, 0), writing_boxes(t)),
         Panel("What this step changed", figures.changes(t, 0)),
         Panel(f"{OTHERS} more at the same time", figures.wall(rest, 4)),
     ]
@@ -173,6 +173,15 @@ def example_panel(t: Any) -> Panel:
         figures.centres(t.example, t.example_grid, 0),
         figures.EXAMPLE,
     )
+
+
+def writing_boxes(t: Any) -> list[list[Box]]:
+    """Where the first picture is written at each step, and where what was seen of an example is pasted."""
+    write = boxes(t.write, t.write_grid, figures.WRITE)
+    if getattr(t, "paste", None) is None:
+        return write
+    paste = boxes(t.paste, t.example_grid, figures.EXAMPLE)
+    return [one + other for one, other in zip(write, paste, strict=True)]
 
 
 def boxes(box: Any, grid: int, colour: str) -> list[list[Box]]:

@@ -10,7 +10,7 @@ NOTICE = """
 * **One look is enough.** The model has never seen this alphabet. From one drawing it writes twenty others: the strokes stay, their slant, length and curl change.
 * **It knows hands, not letters.** What it learned from other alphabets is how people vary what they write; the example says what to write.
 * **The same likelihood tells characters apart.** No classifier was trained: of twenty examples it asks which one makes the drawing likeliest.
-* **Step by step** the green box reads the example while the orange one writes. Nothing forces them to go together.
+* **Step by step** the green box reads the example, and what it sees there is pasted through the green box on the canvas, moved, stretched or not at all; the orange one writes what is the model's own.
 """
 
 ATTEMPT = """
@@ -25,9 +25,9 @@ ATTEMPT = """
 MATHS = r"""
 The model is DRAW that is shown an image $x'$ of the same class (Rezende et al. 2016). For $t = 1 \dots T$:
 
-$$v_t = \mathrm{read}(x', h_{t-1}) \qquad z_t \sim \mathcal N(0, I) \qquad h_t = \mathrm{LSTM}([z_t, v_t], h_{t-1}) \qquad c_t = c_{t-1} + \mathrm{write}(h_t)$$
+$$v_t = \mathrm{read}(x', h_{t-1}) \qquad z_t \sim \mathcal N(0, I) \qquad h_t = \mathrm{LSTM}([z_t, v_t], h_{t-1}) \qquad c_t = c_{t-1} + \mathrm{write}(h_t) + \mathrm{write}(v_t)$$
 
-and $p(x \mid z, x') = \mathrm{Bernoulli}(\sigma(c_T))$. It is trained on pairs $x, x'$ of one character by the bound
+(the last term, which pastes, is ours: a state is a narrow passage for a shape that was never met) and $p(x \mid z, x') = \mathrm{Bernoulli}(\sigma(c_T))$. It is trained on pairs $x, x'$ of one character by the bound
 
 $$\log p(x \mid x') \ge \mathbb E_q[\log p(x \mid z_{1:T}, x')] - \sum_t \mathrm{KL}\big(q(z_t \mid x, x', z_{<t}) \,\|\, \mathcal N(0, I)\big).$$
 

@@ -144,7 +144,7 @@ def _show_steps(s: Settings, shown: Shown) -> None:
     steps = t.canvases.shape[1]
     panels = [
         glimpses.example_panel(t),
-        Panel("Canvas, where it writes", figures.canvases(t, 0), glimpses.boxes(t.write, t.write_grid, figures.WRITE)),
+        Panel("Canvas, where it writes", figures.canvases(t, 0), glimpses.writing_boxes(t)),
         Panel("What this step changed", figures.changes(t, 0)),
     ]
     series = [

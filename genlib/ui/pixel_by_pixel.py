@@ -169,6 +169,11 @@ def small_order(s: Settings) -> Tensor | None:
     return s.model.sub_sample(s.model.order()) if hasattr(s.model, "sub_sample") else None
 
 
+def frame_rows(s: Settings) -> int | None:
+    """For a model of films, whose frames lie one under the other: the rows of a frame."""
+    return s.model.config.frame if hasattr(s.model, "to_frames") and s.model.frames > 1 else None
+
+
 def given_picture(s: Settings) -> Tensor:
     """The picture that the model reads, float [1, C, H, W]."""
     if s.drawing is not None:

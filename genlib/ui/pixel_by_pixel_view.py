@@ -11,7 +11,8 @@ from genlib.figures import pixel_by_pixel as figures
 from genlib.figures.pixel_by_pixel import Walk
 from genlib.ui import links
 from genlib.ui.components import Bars, Captions, Reveal, Scale, Series, player
-from genlib.ui.pixel_by_pixel import ENTROPY, SURPRISE, Settings, small_order
+from genlib.ui.components.player_panels import NEVER
+from genlib.ui.pixel_by_pixel import ENTROPY, SURPRISE, Settings, frame_rows, small_order
 
 FILM = 20.0  # seconds that a film takes at speed 1, if the screen is quick enough
 LN2 = math.log(2)
@@ -57,7 +58,7 @@ def _start(s: Settings, w: Walk) -> int:
 def _canvases(s: Settings, w: Walk) -> list[Reveal]:
     """The picture as far as it has come; before it the small one, if the model begins with one."""
     title = "Read so far" if s.given else "Drawn so far"
-    whole = Reveal(title, w.picture(), w.picture_order(), w.steps)
+    whole = _reveal(s, title, w.picture(), w.picture_order(), w)
     first = small_order(s)
     if first is None:
         return [whole]
@@ -65,13 +66,30 @@ def _canvases(s: Settings, w: Walk) -> list[Reveal]:
     return [Reveal("First a small one", figures.as_picture(w.pixels()[first.numpy()]), order, w.steps), whole]
 
 
+def _reveal(
+    s: Settings,
+    title: str,
+    picture: np.ndarray,
+    order: np.ndarray,
+    w: Walk,
+    across: int = 1,
+    scale: Scale | None = None,
+) -> Reveal:
+    """A picture of the whole image; the frames of a film stand side by side."""
+    frame = frame_rows(s)
+    if frame is not None:
+        picture = figures.side_by_side(picture, frame, 0, across)
+        order = figures.side_by_side(order, frame, NEVER, across)
+    return Reveal(title, picture, order, w.steps, across=across, scale=scale)
+
+
 def _map(s: Settings, w: Walk) -> Reveal:
     """What the model thought at each place, up to the present step."""
     if s.shown not in (ENTROPY, SURPRISE):
         if w.levels > 2 or s.shape[0] > 1:
-            return Reveal("Mean of the prediction", w.picture(w.mean), w.picture_order(), w.steps)
+            return _reveal(s, "Mean of the prediction", w.picture(w.mean), w.picture_order(), w)
         scale = Scale(("#000000", "#ffffff"), "0", "100 %")
-        return Reveal("Probability of ink", w.picture(w.mean), w.picture_order(), w.steps, scale=scale)
+        return _reveal(s, "Probability of ink", w.picture(w.mean), w.picture_order(), w, scale=scale)
     top: float
     if s.shown == ENTROPY:
         numbers, top = w.entropy, math.log2(w.levels)
@@ -79,13 +97,14 @@ def _map(s: Settings, w: Walk) -> Reveal:
     else:
         numbers, top = w.surprise, figures.surprise_top(w.levels)
         scale = Scale(figures.HEAT, "0", f"{top}+ nats")
-    return Reveal(s.shown, w.heat(numbers, top), w.strips(w.order), w.steps, across=s.shape[0], scale=scale)
+    return _reveal(s, s.shown, w.heat(numbers, top), w.strips(w.order), w, s.shape[0], scale)
 
 
 def _prediction(s: Settings, w: Walk) -> Bars:
     """The distribution at each step; at a temperature the one that is drawn from, with the model's own over it."""
     heights, chosen, size = figures.grouped(w.p, w.values)  # ticks are values, bars may stand for several
     outline, names = None, ("", "")
+    side = frame_rows(s) or s.shape[1]
     if s.temperature != 1:
         outline, names = heights, (f"drawn from, T = {s.temperature:g}", "the model")
         heights, _, _ = figures.grouped(w.at_temperature(s.temperature), w.values)
@@ -100,8 +119,8 @@ def _prediction(s: Settings, w: Walk) -> Bars:
         inks=None if grey else w.places[:, 0],
         outline=outline,
         names=names,
-        height=s.shape[1],
-        width=s.shape[1],
+        height=side,
+        width=side,
     )
 
 
@@ -111,6 +130,11 @@ def _captions(s: Settings, w: Walk) -> Captions:
     came = [words[value] for value in w.values.tolist()] if w.levels == 2 else w.values
     columns = [w.places[:, 1], w.places[:, 2], came, 100 * w.chance, w.so_far / LN2]
     where = "Row {0}, column {1}"
+    frame = frame_rows(s)
+    if frame is not None:
+        columns[0] = w.places[:, 1] % frame
+        where = f"Frame {{{len(columns)}}}, row {{0}}, column {{1}}"
+        columns.append(w.places[:, 1] // frame + 1)
     if s.shape[0] == 3:
         where += f", {{{len(columns)}}}"
         columns.append([figures.CHANNELS[channel] for channel in w.places[:, 0]])
@@ -143,6 +167,10 @@ def total_sentence(s: Settings, w: Walk) -> str:
     )
     if first is not None:
         sentence += f" The small image took {float(w.surprise[first.numpy()].sum()):.2f} nats of it."
+    frame = frame_rows(s)
+    if frame is not None:
+        by_frame = np.bincount(w.places[:, 1] // frame, w.surprise)
+        sentence += f" Frame by frame: {', '.join(f'{one:.1f}' for one in by_frame)} nats."
     _, _, size = figures.grouped(w.p[:1], w.values[:1])
     if size > 1:
         sentence += f" Each bar stands for {size} neighbouring values."

@@ -125,3 +125,16 @@ def test_ticks_name_values_from_first_to_last(channels: int, levels: int) -> Non
     values = [value for value, _ in ticks]
     assert values == sorted(set(values))
     assert (values[0], values[-1]) == (0, levels - 1)
+
+
+def test_frames_of_a_film_stand_in_rows() -> None:
+    film = np.arange(6 * 2 * 3).reshape(12, 3)  # six frames of two rows
+    sheet = figures.side_by_side(film, 2, gap=-1)
+    columns = (sheet.shape[1] + 1) // 4
+    for t in range(6):
+        top, left = t // columns * 3, t % columns * 4
+        assert (sheet[top : top + 2, left : left + 3] == film[2 * t : 2 * t + 2]).all()
+    assert (sheet == -1).sum() == sheet.size - film.size
+    cut = figures.side_by_side(film[:11], 2, gap=-1)
+    assert cut.shape == sheet.shape
+    assert (cut[sheet == 33] == -1).all()

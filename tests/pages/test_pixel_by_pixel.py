@@ -32,6 +32,7 @@ def drawers(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "gated-pixelcnn-mnist": (tiny("gated-pixelcnn", classes=10, layers=2), "mnist"),
         "multiscale-mnist": (tiny("multiscale", small_hidden=8, small_blocks=1), "mnist"),
         "pixelcnn-cifar10": (colour.from_config(colour.configure(None, (3, 32, 32), levels=4, **small)), "cifar10"),
+        "video-pixel-mnist": (tiny("video-pixel", frame=10), "mnist"),
         "vae-mnist": (tiny("vae"), "mnist"),
     }
     for name, (model, data) in models.items():
@@ -263,3 +264,17 @@ def test_several_wrong_values_are_named_each_and_the_page_goes_on(open_page) -> 
     assert len(app.error) == 4
     assert shown(app)["total"] == 784
     assert not app.run().error, "said once"
+
+
+def test_frames_of_a_film_stand_side_by_side(page: Callable[..., AppTest]) -> None:
+    """28 rows in frames of ten: three of them, the last cut off; what they cost adds up."""
+    app = page(model="video-pixel-mnist", seed="3")
+    drawn = shown(app)["panels"][0]
+    assert (drawn["height"], drawn["width"]) == (21, 57)
+    order = np.frombuffer(base64.b64decode(drawn["order"]), "<u2").reshape(21, 57)
+    assert order[0, 29] == 280  # the second frame's first pixel
+    assert (order == 65535).sum() == 21 * 57 - 784
+    model = genlib.load("video-pixel-mnist")
+    nats = model.nats_by_frame(model.sample(1, seed=3))[0].tolist()
+    said = "Frame by frame: " + ", ".join(f"{one:.1f}" for one in nats)
+    assert any(said in caption.value for caption in app.caption)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from genlib.ui.components import Bars, Captions, Reveal, Series
 from genlib.ui.components.player import _series_data
-from genlib.ui.components.player_panels import Scale, packed
+from genlib.ui.components.player_panels import NEVER, Scale, packed
 
 
 @pytest.fixture
@@ -54,6 +54,14 @@ def test_a_reveal_sends_one_picture_and_its_order(rng: np.random.Generator, shap
     assert (sheet(data["sheets"][0]) == (picture if len(shape) == 3 else picture[..., None])).all()
     assert (numbers(data["order"], "<u2").reshape(shape) == order).all()
     assert (data["channels"], data["cells"], data["width"]) == (len(shape), 5, 5)
+
+
+def test_cells_that_are_no_part_of_the_picture_never_appear() -> None:
+    order = np.array([[0, NEVER, 1]])
+    data = Reveal("film", np.zeros((1, 3), np.uint8), order, 2).data(2)
+    assert np.frombuffer(base64.b64decode(data["order"]), "<u2").tolist() == [0, 65535, 1]
+    with pytest.raises(ValueError, match=r"order must lie in 0\.\.1"):
+        Reveal("film", np.zeros((1, 3), np.uint8), np.full((1, 3), NEVER), 2).data(2)
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -218,7 +218,8 @@ const playerPanels = {
       const column = clamp(Math.floor(((event.clientX - box.left) / box.width) * panel.cells), 0, panel.cells - 1);
       const row = clamp(Math.floor(((event.clientY - box.top) / box.height) * panel.height), 0, panel.height - 1);
       this.pause(false);
-      this.go(this.unpack(panel).last[row * panel.cells + column]);
+      const step = this.unpack(panel).last[row * panel.cells + column];
+      if (step < this.total) this.go(step); // else it is no part of the picture
     };
     canvas.classList.add("seek");
     canvas.addEventListener("pointerdown", (event) => {

@@ -17,6 +17,7 @@ import numpy as np
 from genlib.ui.components import wire
 
 MAX_STEPS = 2**16 - 1  # a step is sent as 16 bits
+NEVER = 2**16 - 1  # the step of a cell that is no part of the picture, such as the gap between two frames of a film
 MAX_LEVELS = 256
 FINE = 4  # up to so many levels, heights are sent with 16 bits instead of 8
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -38,7 +39,8 @@ class Reveal:
         title: shown above it.
         picture: uint8 [H, W] or [H, W, 3], finished.
         order: int [H, W], the step from 0 at which each cell appears; or [H, W, 3], one for each channel of a colour
-            picture, a channel that has not appeared yet being 0. A click on a cell goes to (the last of) its steps.
+            picture, a channel that has not appeared yet being 0. A click on a cell goes to (the last of) its steps. A cell of
+            `NEVER` stays hatched.
         steps: how many steps the film has, at most 65535.
         across: cells side by side that make one pixel, for a map of sub-pixels; the picture is W / across pixels wide.
         scale: what its colours mean.
@@ -60,7 +62,8 @@ class Reveal:
             raise TypeError(f"{what}: order must hold integers, got {order.dtype}")
         if order.shape not in (picture.shape, picture.shape[:2]):
             raise ValueError(f"{what}: order {order.shape} does not fit the picture {picture.shape}")
-        if order.min() < 0 or order.max() >= total or total > MAX_STEPS:
+        steps = order[order != NEVER]
+        if steps.size == 0 or steps.min() < 0 or steps.max() >= total or total > MAX_STEPS:
             raise ValueError(f"{what}: order must lie in 0..{total - 1}, got {order.min()}..{order.max()}")
         height, width = picture.shape[:2]
         if self.across < 1 or width % self.across:
