@@ -19,7 +19,7 @@ from genlib.codec.tables import BITS, CONTEXTS, LARGEST, SYMBOLS, CodeTables, Ra
 from genlib.models.contract import Model
 
 ROUNDS = 6
-GRIDS = (0.75, 1.0, 1.5, 2.0, 2.5)  # in units of the prior's sigma
+GRIDS = (0.5, 0.75, 1.0, 1.5, 2.0)  # in units of the prior's sigma
 
 Progress = Callable[[int, int], None]
 """Called with (rates done, rates in all)."""
@@ -34,7 +34,7 @@ def calibrate(
     images = images.to(network.device)
     start = guessed(model)
     rates: list[Rate] = []
-    place = _Place(max(1, network.config.steps // 2), 2)
+    place = _Place(1, 2)
     with same_arithmetic():
         for done, each in enumerate(sorted(map(float, bits))):
             before = start.rates[start.nearest(each)]

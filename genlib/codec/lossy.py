@@ -35,6 +35,7 @@ from genlib.models.contract import Model
 
 CHUNK = 64  # pictures that go through the steps together; part of the format, as other batches add in other orders
 TRIES = 9  # of the bisection
+SLACK = 1.0  # bits a picture that are left to the coder's own rounding; if it should need more, it gets them
 MORE = 4  # weights tried after it
 STRIDE = 0.04  # between their logarithms
 WEIGHTS = (-7.0, 7.0)  # natural logarithms of the weights between which it looks
@@ -80,7 +81,7 @@ def compress(
     rate = tables.rates[number]
     most = int(bits * len(images) // 8)  # bytes
     each = 8 * most / max(1, len(images))
-    slack = 0.05
+    slack = SLACK
     with same_arithmetic():
         while True:
             symbols = [choose(network, part, rate, each - slack) for part in _progressing(images, progress)]
@@ -88,8 +89,7 @@ def compress(
             payload = pack(values, rate)
             if len(payload) <= most:
                 break
-            slack += 1.0  # the coder's own rounding; it has not been seen to need that much
-            progress = None
+            slack, progress = 2 * slack, None
     fields = tables.mark + bytes([number, values.shape[1]])
     return Container.of("lossy", model, len(images), fields, payload).to_bytes()
 

@@ -141,14 +141,15 @@ def _written(
     found = []
     with same_arithmetic():
         for part in batch.split(lossy.CHUNK):
-            values = lossy.choose(model, part, tables.rates[rate], 8 * room - 0.05).values
-            for i, one in enumerate(values):
-                payload, slack = lossy.pack(one[None], tables.rates[rate]), 1.0
-                while len(payload) > room:  # the coder's own rounding
-                    one = lossy.choose(model, part[i : i + 1], tables.rates[rate], 8 * room - slack).values[0]
-                    payload, slack = lossy.pack(one[None], tables.rates[rate]), slack + 1.0
-                fields = tables.mark + bytes([rate, values.shape[1]])
-                found.append(Container.of("lossy", model, 1, fields, payload).renamed(name))
+            slack = lossy.SLACK
+            while True:
+                values = lossy.choose(model, part, tables.rates[rate], 8 * room - slack).values
+                payloads = [lossy.pack(one[None], tables.rates[rate]) for one in values]
+                if all(len(payload) <= room for payload in payloads):
+                    break
+                slack *= 2
+            fields = tables.mark + bytes([rate, values.shape[1]])
+            found += [Container.of("lossy", model, 1, fields, payload).renamed(name) for payload in payloads]
     return found
 
 

@@ -18,6 +18,11 @@ The loss is ``pixel_weight`` x L^x + sum_t L_t^z. The paper calls that weight be
 genlib's other variational models the *KL*, so that the two are one another's inverse: pixel_weight 0.25 is beta 4. It sets how
 much a model says about details, and with it the length of its codes. Bounds are always those of weight 1.
 
+A model of this loss alone spreads what it says evenly over its steps, a fraction of a bit in each number, and that is poor
+to round. With ``cut``, a share of the training steps end the code after a random number of steps and go on with the prior's mean,
+as a lossy file does (genlib/codec/lossy.py); only the steps that are kept cost KL. So early steps learn to say more, and the prior to
+finish a picture. This is ours, not the paper's; the bounds of all T steps are bounds as before.
+
 Pixels: with 2 levels the canvas holds Bernoulli logits, as in DRAW. With 256 it holds a mean and a log scale for each sub-pixel,
 of a logistic distribution seen through the bins of the 256 values, so that L^x is the exact cost of the data's own values
 and bits/dim are honest. (The paper has a Gaussian there, likewise integrated over the bins.)
@@ -42,7 +47,7 @@ from genlib.data.codings import binarise, from_levels, from_symmetric, to_levels
 from genlib.layers.conv_lstm import ConvLSTM
 from genlib.layers.logistic import log_bins
 from genlib.layers.precision import full_precision
-from genlib.models.contract import TRAINING, Bound, Preset
+from genlib.models.contract import TRAINING, Bound, Optimizers, Preset
 from genlib.models.draw_core import DrawTrace
 from genlib.models.gaussian import gaussian_kl, log_normal
 from genlib.models.variational import BoundConfig, VariationalModel, bernoulli_nll
@@ -88,6 +93,13 @@ class ConvDRAW(VariationalModel):
             le=1000,
             description="weight of the pixels' cost in the loss, the paper's beta; the KL keeps weight 1, so less than 1 means "
             "shorter codes",
+            json_schema_extra=TRAINING,
+        )
+        cut: float = Field(
+            0.0,
+            ge=0,
+            le=1,
+            description="share of training steps in which the code ends early, the rest at the prior's mean, as in a lossy file",
             json_schema_extra=TRAINING,
         )
         levels: Literal[2, 256] = Field(2, description="values of a sub-pixel: 2 is black or white, 256 all of them")
@@ -291,15 +303,20 @@ class ConvDRAW(VariationalModel):
         h_dec, c_dec = self.decoder(z, state.h_dec, state.c_dec)
         return state._replace(canvas=state.canvas + self.write(h_dec), h_dec=h_dec, c_dec=c_dec)
 
-    def steps(self, noise: Tensor, images: Tensor | None) -> Iterator[Step]:
+    def steps(self, noise: Tensor, images: Tensor | None, kept: int | None = None) -> Iterator[Step]:
         """The T steps, reading ``images`` [N, C, H, W] as the model learns them or, without them, generating.
 
-        ``noise`` [T, N, latent, h, w] is N(0, 1), scaled and shifted by the posterior, or by the prior while generating.
+        ``noise`` [T, N, latent, h, w] is N(0, 1), scaled and shifted by the posterior, or by the prior while generating. After
+        ``kept`` steps nothing is read any more, and z is the prior's mean.
         """
         state = self.begin(noise.shape[1])
         seen = None if images is None else self.see(images)
-        for e in noise:
+        for t, e in enumerate(noise):
             prior, posterior = self.prior(state), None
+            if kept is not None and t >= kept:
+                state = self.take(state, prior.mean)
+                yield Step(state, prior, None, prior.mean)
+                continue
             if seen is not None:
                 state, posterior = self.posterior(state, prior, seen)
             mean, log_sigma = posterior or prior
@@ -314,11 +331,24 @@ class ConvDRAW(VariationalModel):
         source = None if like.device.type == "meta" else generator
         return torch.randn(shape, generator=source, device=like.device, dtype=like.dtype).transpose(0, 1)
 
-    def _bound(self, x: Tensor, generator: torch.Generator) -> Bound:
-        """Both parts of the bound at x [N, C, H, W] as the model learns it, the expectation over q by one draw of the codes."""
+    def training_step(self, images: Tensor, labels: Tensor, optimizers: Optimizers) -> dict[str, Tensor]:
+        kept, generator = None, optimizers.generator
+        if self.config.cut:
+            here = torch.rand(2, generator=generator, device=generator.device).tolist()
+            kept = 1 + int(here[1] * self.config.steps) if here[0] < self.config.cut else None
+        terms = self._terms(self._bound(self._targets(images, generator), generator, kept))
+        optimizers.minimise("network", terms["loss"])
+        return {name: value.detach() for name, value in terms.items()}
+
+    def _bound(self, x: Tensor, generator: torch.Generator, kept: int | None = None) -> Bound:
+        """Both parts of the bound at x [N, C, H, W] as the model learns it, the expectation over q by one draw of the codes.
+
+        With ``kept``, of the steps that are; see `steps`.
+        """
         kl = torch.zeros((), device=x.device)
-        for step in self.steps(self.noise(len(x), generator), x):
-            kl = kl + kl_of_step(step).sum((1, 2, 3))
+        for step in self.steps(self.noise(len(x), generator), x, kept):
+            if step.posterior is not None:
+                kl = kl + kl_of_step(step).sum((1, 2, 3))
         with full_precision(x.device):
             return Bound(self.nll(step.state.canvas, x), kl)
 

@@ -76,7 +76,7 @@ def test_files_keep_their_budget_and_decode_to_what_was_chosen(bits: float, leve
     assert 8 * len(payload(data)) <= bits * len(batch)
     container = Container.from_bytes(data)
     rate = lossy.rate_of(network, container)
-    chosen = lossy.choose(network, batch, rate, 8 * int(bits * 5 // 8) / 5 - 0.05)
+    chosen = lossy.choose(network, batch, rate, 8 * int(bits * 5 // 8) / 5 - lossy.SLACK)
     assert torch.equal(lossy.read_symbols(network, container), chosen.values)
     for mean in (False, True):
         decoded = lossy.decompress(network, data, mean=mean)

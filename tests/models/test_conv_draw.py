@@ -11,6 +11,7 @@ from torch.distributions import Normal, kl_divergence
 
 from genlib.layers.logistic import log_bins
 from genlib.models import configure, count_parameters, get
+from genlib.models.contract import Bound
 from genlib.models.conv_draw import ConvDRAW, kl_of_step
 from genlib.models.gaussian import log_standard_normal
 
@@ -207,6 +208,35 @@ def test_pixel_weight_weighs_the_pixels_in_the_loss_alone() -> None:
     assert even["elbo"] == shy["elbo"]
     torch.testing.assert_close(even["loss"], -even["elbo"])
     torch.testing.assert_close(shy["loss"], 0.25 * shy["reconstruction"] + shy["kl"])
+
+
+def test_a_cut_code_ends_in_the_priors_mean_and_pays_for_what_is_kept() -> None:
+    model, images = tiny(), pictures()
+    noise = model.noise(4, model.generator(0))
+    steps = list(model.steps(noise, images, kept=1))
+    assert [step.posterior is None for step in steps] == [False, True, True]
+    for step in steps[1:]:
+        assert torch.equal(step.z, step.prior.mean)
+    whole = next(model.steps(noise, images))
+    bound = model._bound(images, model.generator(0), kept=1)
+    torch.testing.assert_close(bound.kl, kl_of_step(whole).sum((1, 2, 3)))
+    torch.testing.assert_close(bound.reconstruction, model.nll(steps[-1].state.canvas, images))
+
+
+def test_cutting_is_drawn_anew_for_each_training_step() -> None:
+    """With the share that the config says; and without it nothing is drawn, so that older runs stay what they were."""
+
+    class Watched(ConvDRAW):
+        def _bound(self, x: Tensor, generator: torch.Generator, kept: int | None = None) -> Bound:
+            seen.append(kept)
+            return super()._bound(x, generator, kept)
+
+    for share in (0.0, 0.5):
+        seen: list[int | None] = []
+        config = tiny(cut=share, hidden=2, latent=1, read=2).config
+        train(Watched.from_config(config), pictures(n=1), 60)
+        assert set(seen) == ({None, 1, 2, 3} if share else {None})
+        assert abs(sum(kept is None for kept in seen) / 60 - (1 - share)) < 0.25
 
 
 @pytest.mark.parametrize(("levels", "nats"), [(2, 6.0), (256, 28.0)])
