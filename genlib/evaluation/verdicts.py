@@ -11,9 +11,13 @@ import statistics
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from genlib.evaluation.comparison import BOUND, Row
 from genlib.evaluation.forms import PLAIN
+
+if TYPE_CHECKING:
+    from genlib.evaluation.rate_distortion import Point
 
 AUTOREGRESSIVE, VARIATIONAL, ADVERSARIAL = "autoregressive", "variational", "adversarial"
 FASTEST_FIRST = ("pixelcnn", "row-lstm", "diagonal-bilstm")
@@ -46,6 +50,8 @@ class Contender:
     """The form of its receptive field, as measured, in a network so deep that more layers add nothing."""
     curves: tuple[tuple[float, ...], ...] = ()
     """Validation losses of runs of this model that differ in nothing but the seed."""
+    distortion: "tuple[Point, ...]" = ()
+    """The kept rate-distortion curves of a lossy codec, its own and the standard ones'."""
 
     @property
     def name(self) -> str:
@@ -358,10 +364,24 @@ def attention(contenders: Sequence[Contender]) -> Verdict:
 
 
 def compression(contenders: Sequence[Contender]) -> Verdict:
-    """No checkpoint keeps a rate-distortion curve, and without one nothing can be said."""
-    own = [one for one in contenders if one.model == "conv-draw"]
-    lacking = "no rate-distortion curve is kept with it" if own else "no conv-draw checkpoint is shown"
-    return _verdict("Less distortion at equal bits", [(one, "") for one in own], None, lacking)
+    """PSNR at the fewest bits at which JPEG, its headers not counted, has a file for every picture; below it has none."""
+    own = [one for one in contenders if one.model == "conv-draw" and one.distortion]
+    if not own:
+        return _verdict("Less distortion at equal bits", [], None, "no conv-draw with a rate-distortion curve is shown")
+    figures, better = [], []
+    for one in own:
+        curves = {
+            name: {point.budget: point for point in one.distortion or () if point.coder == name and not point.headers}
+            for name in ("conv-draw WoPV", "JPEG")
+        }
+        common = [
+            budget for budget, point in curves["JPEG"].items() if not point.above and budget in curves["conv-draw WoPV"]
+        ]
+        if common:
+            ours, theirs = (curve[min(common)].psnr for curve in curves.values())
+            figures.append((one, f"{ours:.2f} dB against JPEG's {theirs:.2f} at {min(common):g} bits"))
+            better.append(ours > theirs)
+    return _verdict("Less distortion at equal bits", figures, all(better), "" if figures else "no bits in common")
 
 
 def sight(part: str, contenders: Sequence[Contender], model: str, *, everything: bool) -> Verdict:

@@ -7,6 +7,7 @@ import pytest
 from genlib.evaluation import Quality
 from genlib.evaluation.claims import judge
 from genlib.evaluation.comparison import Row
+from genlib.evaluation.rate_distortion import Point
 from genlib.evaluation.verdicts import Contender, Verdict, rises
 
 GREY = Quality(
@@ -148,3 +149,20 @@ def test_the_share_of_a_way_that_goes_up() -> None:
     assert rises((1.0, 2.0, 1.0, 2.0, 1.0)) == 0.5
     assert rises((4.0, 1.0, 2.0)) == pytest.approx(0.25)
     assert rises((3.0,)) == rises((3.0, 3.0)) == 0
+
+
+def point(coder: str, budget: float, psnr: float, above: float = 0.0) -> Point:
+    return Point(coder, False, budget, budget, above, psnr, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(("ours", "holds"), [(18.0, True), (16.0, False)])
+def test_jpeg_is_beaten_or_not_at_the_fewest_bits_that_it_can_do_with(ours: float, holds: bool) -> None:
+    curve = (
+        point("conv-draw WoPV", 153, 15.0), point("JPEG", 153, 17.0, above=1.0),  # none of JPEG's files is so small
+        point("conv-draw WoPV", 307, ours), point("JPEG", 307, 17.0),
+        point("conv-draw WoPV", 612, 30.0 - ours), point("JPEG", 612, 20.0),
+    )  # fmt: skip
+    found = parts(contender("conv-draw", "variational", distortion=curve))["Less distortion at equal bits"]
+    assert found.holds is holds
+    assert "at 307 bits" in found.measured
+    assert parts(contender("conv-draw", "variational"))["Less distortion at equal bits"].holds is None
