@@ -6,7 +6,7 @@ from genlib.ui import frame, one_shot, one_shot_lesson
 
 frame.header(
     "One shot",
-    "Show it one character of an alphabet that it has never seen, and it writes that character in many hands.",
+    "Show it one character of an unknown alphabet, and it writes it in many hands.",
 )
 settings, shown = one_shot.settings(), None
 if settings is None:

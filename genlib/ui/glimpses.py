@@ -167,7 +167,7 @@ def example_panel(t: Any) -> Panel:
     """The example that the trace's first picture is to be like, and where the model looks at it."""
     steps, pixels = t.canvases.shape[1], to_pixels(t.examples[0])
     return Panel(
-        "The example, where it looks",
+        "The example",
         np.broadcast_to(pixels, (steps, *pixels.shape)),
         boxes(t.example, t.example_grid, figures.EXAMPLE),
         figures.centres(t.example, t.example_grid, 0),

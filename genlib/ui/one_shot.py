@@ -16,7 +16,7 @@ from genlib.ui import links, models, pick_draw
 from genlib.ui.components import canvas
 
 ABILITY = "conditioning by example"
-WRITE, TELL, STEPS = VIEWS = ("Write", "Tell apart", "Step by step")
+WRITE, TELL, STEPS = VIEWS = ("Write", "Tell apart", "Steps")
 GIVEN, DRAW = SOURCES = ("Held-out", "Draw")
 HELD = ("test", "validation")  # the splits whose characters are offered
 DRAWERS = 20

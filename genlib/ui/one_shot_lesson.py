@@ -10,7 +10,7 @@ NOTICE = """
 * **One look is enough.** The model has never seen this alphabet. From one drawing it writes twenty others: the strokes stay, their slant, length and curl change.
 * **It knows hands, not letters.** What it learned from other alphabets is how people vary what they write; the example says what to write.
 * **The same likelihood tells characters apart.** No classifier was trained: of twenty examples it asks which one makes the drawing likeliest.
-* **Step by step** the green box reads the example, and what it sees there is pasted through the green box on the canvas, moved, stretched or not at all; the orange one writes what is the model's own.
+* *Steps*: **the green box reads the example**, and what it sees there is pasted through the green box on the canvas, moved, stretched or not at all; the orange one writes what is the model's own.
 """
 
 ATTEMPT = """

@@ -24,13 +24,14 @@ EXEMPLARS, COLUMNS = 20, 5
 SURE = 0.995  # from here on a share is shown as "> 99 %"
 
 _STYLE = """<style>
-.genlib-wall {display: block; width: 100%; max-width: 640px; image-rendering: pixelated;}
-.genlib-tell {display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: .45rem; margin: 0; padding: 0; list-style: none;}
-.genlib-tell li {display: grid; grid-template-columns: 3.4rem minmax(0, 1fr); gap: .1rem .5rem; align-items: center; margin: 0;
-  padding: .3rem; border: 2px solid rgba(128, 140, 152, .3); border-radius: .4rem;}
-.genlib-tell img {width: 3.4rem; image-rendering: pixelated; grid-row: span 2;}
-.genlib-tell b {font-variant-numeric: tabular-nums; font-weight: 600;}
-.genlib-tell i {display: block; height: .55rem; border-radius: .2rem; background: #56B4E9; min-width: 2px;}
+.genlib-wall {display: block; width: 100%; max-width: min(760px, 78vh); image-rendering: pixelated;}
+.genlib-tell {display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: .4rem; margin: 0 !important;
+  padding: 0 !important; list-style: none; max-width: 760px;}
+.genlib-tell li {display: grid; justify-items: center; margin: 0 !important; padding: .3rem; border: 2px solid rgba(128, 140, 152, .3);
+  border-radius: .4rem;}
+.genlib-tell img {width: 3.2rem; image-rendering: pixelated;}
+.genlib-tell b {font-size: .85rem; line-height: 1.4; font-variant-numeric: tabular-nums; font-weight: 600; white-space: nowrap;}
+.genlib-tell i {justify-self: start; height: .45rem; border-radius: .2rem; background: #56B4E9; min-width: 2px;}
 </style>"""
 
 
@@ -144,8 +145,8 @@ def _show_steps(s: Settings, shown: Shown) -> None:
     steps = t.canvases.shape[1]
     panels = [
         glimpses.example_panel(t),
-        Panel("Canvas, where it writes", figures.canvases(t, 0), glimpses.writing_boxes(t)),
-        Panel("What this step changed", figures.changes(t, 0)),
+        Panel("The canvas", figures.canvases(t, 0), glimpses.writing_boxes(t)),
+        Panel("The change", figures.changes(t, 0)),
     ]
     series = [
         Series("Side of the reading grid", t.example.width(t.example_grid)[0].cpu().numpy(), "line", "pixels"),
@@ -158,7 +159,7 @@ def _show_steps(s: Settings, shown: Shown) -> None:
         captions=[f"Step {i + 1} of {steps}: z from the prior" for i in range(steps)],
         series=series,
         fps=5,
-        height=250,
+        height=330,
         revision=key,
         start=_linked_step(steps),
         export_name=f"{s.checkpoint}-one-shot",

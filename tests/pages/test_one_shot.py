@@ -1,5 +1,6 @@
 """The One shot page without a browser: its views, links that restore them, links that are wrong, and no model at all."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,15 @@ from genlib.data import load
 from genlib.data.one_shot_runs import one_shot_runs
 from genlib.models import catalogue
 from genlib.training import checkpoint
-from genlib.ui import links, one_shot
+from genlib.ui import links, models, one_shot
+from tests.pages.conftest import TINY
 
-from .conftest import TINY
-
-VIEWS = ("Write", "Tell apart", "Step by step")
+VIEWS = ("Write", "Tell apart", "Steps")
 
 
 @pytest.fixture(autouse=True)
-def omniglot_model(sandbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tiny one-shot model of Omniglot, and no other checkpoint; returns the folder."""
+def omniglot_model(sandbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A tiny one-shot model of Omniglot, and no other checkpoint; gives the folder."""
     folder = tmp_path / "shipped"
     folder.mkdir()
     kind = catalogue.get("one-shot")
@@ -28,7 +28,9 @@ def omniglot_model(sandbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     origin = checkpoint.Origin(data="omniglot", step=1)
     checkpoint.save(folder / "one-shot-omniglot.safetensors", model, model.state_dict(), origin)
     monkeypatch.setenv("GENLIB_CHECKPOINTS", str(folder))
-    return folder
+    models._available.clear()  # the pages remember for some seconds what there is
+    yield folder
+    models._available.clear()
 
 
 def errors(app):
@@ -93,6 +95,7 @@ def test_a_drawing_is_told_apart_without_a_verdict(open_page):
 
 def test_without_a_model_it_says_what_is_missing(open_page, omniglot_model):
     (omniglot_model / "one-shot-omniglot.safetensors").unlink()
+    models._available.clear()
     app = open_page("one_shot")
     assert not app.exception
     assert not errors(app)
@@ -119,7 +122,7 @@ def test_only_held_out_characters_are_on_offer():
         ({"view": "Tell apart", "run": "0"}, "'0'"),
         ({"view": "Tell apart", "draws": "many"}, "many"),
         ({"picture": "x"}, "picture"),
-        ({"view": "Step by step", "step": "99"}, "99"),
+        ({"view": "Steps", "step": "99"}, "99"),
     ],
 )
 def test_a_wrong_link_is_one_sentence(open_page, query, named):
