@@ -34,12 +34,13 @@ PATIENCE = 30.0  # seconds without a byte until a mirror counts as dead
 def fetch(name: str, progress: Progress | None = None) -> Path:
     """Make sure that a data set is here; returns its ``.npz``.
 
-    A sound file that lies in the data folder already is used as it is, without the network; MNIST ships with genlib.
+    A sound file that lies in the data folder already is used as it is, without the network; MNIST ships with genlib. Of Omniglot
+    a part ships, which its whole then takes the place of.
     An unknown name, no network, a full disk and a folder that cannot be written to are each a `GenlibError`.
     """
     info = describe(name)
     present = find(name)
-    if present is not None:
+    if present is not None and not (name == "omniglot" and present == datasets.EMBEDDED[name]):
         try:
             datasets.read_arrays(present, info)
             return present

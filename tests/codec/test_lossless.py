@@ -34,6 +34,7 @@ def payload_nats(data: bytes) -> float:
 def test_every_model_of_pixels_can() -> None:
     assert set(ABLE) == {
         "pixelcnn", "gated-pixelcnn", "row-lstm", "spatial-lstm", "diagonal-bilstm", "multiscale", "pixelcnn++",
+        "video-pixel",
     }  # fmt: skip
 
 
