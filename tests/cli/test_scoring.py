@@ -159,3 +159,8 @@ def test_battles_are_those_of_the_library(home: Home) -> None:
 )  # fmt: skip
 def test_battles_that_cannot_be(home: Home, names: list[str], said: str) -> None:
     assert said in home.refused("gam", *names)
+
+
+def test_one_shot_is_for_models_that_take_an_example(home: Home) -> None:
+    assert "conditioning by example" in home.refused("one-shot", "vae-mnist")
+    assert "--k" in home.done("one-shot", "--help").stdout
