@@ -34,6 +34,7 @@ def small(seed: int = 0, **values):
 
 
 @given(containers)
+@settings(deadline=None)
 def test_what_is_written_is_read(container: Container) -> None:
     data = container.to_bytes()
     assert Container.from_bytes(data) == container
@@ -41,6 +42,7 @@ def test_what_is_written_is_read(container: Container) -> None:
 
 
 @given(containers, st.data())
+@settings(deadline=None)
 def test_a_file_that_is_cut_short_anywhere_is_refused(container: Container, data: st.DataObject) -> None:
     whole = container.to_bytes()
     with pytest.raises(GenlibError):
@@ -48,6 +50,7 @@ def test_a_file_that_is_cut_short_anywhere_is_refused(container: Container, data
 
 
 @given(containers, st.data())
+@settings(deadline=None)
 def test_a_changed_byte_anywhere_is_found(container: Container, data: st.DataObject) -> None:
     whole = bytearray(container.to_bytes())
     whole[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
@@ -56,13 +59,14 @@ def test_a_changed_byte_anywhere_is_found(container: Container, data: st.DataObj
 
 
 @given(containers, st.binary(min_size=1, max_size=9))
+@settings(deadline=None)
 def test_nothing_may_follow_the_file(container: Container, more: bytes) -> None:
     with pytest.raises(GenlibError, match="corrupted"):
         Container.from_bytes(container.to_bytes() + more)
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_any_other_file_is_refused(data: bytes) -> None:
     for head in (b"", b"GLC", b"GLC\x10", b"GLC\x11"):
         with pytest.raises(GenlibError):

@@ -14,7 +14,7 @@ FAMILY = constriction.stream.model.Bernoulli(perfect=False)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.sampled_from([0.03, 0.3, 1, 30]))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_a_stream_ends_within_a_byte_of_its_information(seed: int, steps: int, skew: float) -> None:
     rng = np.random.default_rng(seed)
     chances = [rng.random(rng.integers(1, 6)) ** skew for _ in range(steps)]
