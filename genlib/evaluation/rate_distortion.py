@@ -5,7 +5,7 @@ and ``bits`` says how many it had. Two ways of counting:
 
 * headers counted: whole files as they lie on a disk, for all coders;
 * headers not counted: of a model the payload alone; of the others what genlib/evaluation/standard_codecs.py calls the picture's
-  own coefficients. That takes away JPEG's tables too, which it made for this very picture.
+  own coefficients, coded by the standard's tables in a JPEG, so that nothing of the picture is in its header.
 
 A model's file is finished in two ways: steps that are not in it are drawn from the prior (with variance, WPV) or are its
 mean (without, WoPV). Measures, each the mean over the pictures:
