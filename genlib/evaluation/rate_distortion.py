@@ -161,6 +161,13 @@ def _decoded(model: Model, files: list[Container], tables: CodeTables, mean: boo
         return lossy.pictures(model, torch.cat(symbols), grid, mean, seed)
 
 
+def similarity(original: Tensor, other: Tensor) -> float:
+    """SSIM of two images [C, H, W] in [0, 1]; see the module docstring."""
+    from skimage.metrics import structural_similarity
+
+    return float(structural_similarity(original.numpy(), other.numpy(), channel_axis=0, data_range=1.0))
+
+
 class _Measure:
     """Measures decoded pictures against the originals."""
 
@@ -170,14 +177,9 @@ class _Measure:
         self.classes = self.judge.judge(originals).classes
 
     def __call__(self, coder: str, headers: bool, budget: float, sizes: list[int], decoded: Tensor) -> Point:
-        from skimage.metrics import structural_similarity
-
         decoded = (decoded.clamp(0, 1) * 255).round() / 255  # as a picture file keeps it
         errors = (decoded - self.originals).square().mean((1, 2, 3)).clamp(min=1e-10)
-        ssim = [
-            structural_similarity(a.numpy(), b.numpy(), channel_axis=0, data_range=1.0)
-            for a, b in zip(self.originals, decoded, strict=True)
-        ]
+        ssim = [similarity(a, b) for a, b in zip(self.originals, decoded, strict=True)]
         n = len(sizes)
         return Point(
             coder,

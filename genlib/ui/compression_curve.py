@@ -8,6 +8,7 @@ from torch import Tensor
 from genlib.codec import lossy
 from genlib.codec.container import Container
 from genlib.errors import GenlibError
+from genlib.evaluation import rate_distortion
 from genlib.evaluation.standard_codecs import CODECS, at_bits
 from genlib.figures import compression as figures
 from genlib.figures.compression import Curve
@@ -28,10 +29,8 @@ _measured: Recent[list[tuple[str, list[float], list[Tensor]]]] = Recent(12)  # s
 
 
 def similarity(original: Tensor, other: Tensor) -> float:
-    """SSIM of two images [1, C, H, W] (Wang et al. 2004), as `genlib.evaluation.rate_distortion` has it."""
-    from skimage.metrics import structural_similarity
-
-    return float(structural_similarity(original[0].numpy(), other[0].numpy(), channel_axis=0, data_range=1.0))
+    """SSIM of two images [1, C, H, W]."""
+    return rate_distortion.similarity(original[0], other[0])
 
 
 def show(s: Settings) -> None:

@@ -1,6 +1,5 @@
 """The Glimpses page: settings, the players, and attention by hand."""
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -212,18 +211,10 @@ def _play(s: Settings, panels: list[Panel], series: list[Series], captions: list
         fps=6,
         height=290,
         revision=what,
-        start=_linked_step(steps),
+        start=links.linked_step("glimpses-linked", steps),
         export_name=f"{s.checkpoint}-{s.view.lower()}",
     )
     links.put("step", str(value.step + 1) if value.step else None)
-
-
-def _linked_step(steps: int) -> int:
-    """The step that the address asked for when this session began; later the player keeps it itself."""
-    if "glimpses-linked" not in st.session_state:
-        text = st.query_params.get("step", "1")
-        st.session_state["glimpses-linked"] = min(int(text), steps) - 1 if re.fullmatch(r"[1-9]\d{0,3}", text) else 0
-    return min(st.session_state["glimpses-linked"], steps - 1)
 
 
 def show_by_hand(s: Settings) -> Attention:

@@ -169,13 +169,13 @@ def settings() -> Settings:
         model = models.get(name)
         view = _choose_view(model)
         if view == ENCODE:
-            source = _segments("Picture", SOURCES, "source")
+            source = links.segments("Picture", SOURCES, "source")
         if (view == ENCODE and source == TEST_IMAGE) or view == TRAVERSALS:
             index = _choose_image(data)
         if view in (PLANE, INTERPOLATE) and CODES not in abilities(model):
             seed = pick_draw.choose_seed("Which noise is drawn.", "New noise")
         if view == GRID:
-            spacing = _segments("Spacing", SPACINGS, "spacing")
+            spacing = links.segments("Spacing", SPACINGS, "spacing")
             n = st.slider(
                 "Pictures a side", LEAST_GRID, MOST_GRID, 20, key="n", bind="query-params", persist_state="page"
             )
@@ -213,20 +213,6 @@ def _choose_image(data: str) -> int:
     with links.forgiving():
         return pick_image.choose_index(data, "latent")
     return 0
-
-
-def _segments(label: str, options: tuple[str, ...], key: str) -> str:
-    """One of the options, the first by default; it stays when a view without this control comes between."""
-    return st.segmented_control(
-        label,
-        options,
-        default=options[0],
-        required=True,
-        key=key,
-        bind="query-params",
-        persist_state="page",
-        width="stretch",
-    )
 
 
 # -- the plane and its codes -------------------------------------------------------------------------------------------

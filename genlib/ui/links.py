@@ -131,3 +131,28 @@ def put(key: str, value: str | None) -> None:
             del st.query_params[key]
     elif st.query_params.get(key) != value:
         st.query_params[key] = value
+
+
+def linked_step(kept: str, steps: int) -> int:
+    """The step, from 0, that the address asked for when this session began; later the player keeps it itself.
+
+    ``kept``: the session's key under which it is remembered.
+    """
+    if kept not in st.session_state:
+        text = st.query_params.get("step", "1")
+        st.session_state[kept] = min(int(text), steps) - 1 if re.fullmatch(r"[1-9]\d{0,3}", text) else 0
+    return min(st.session_state[kept], steps - 1)
+
+
+def segments(label: str, options: Sequence[str], key: str) -> str:
+    """One of the options, the first by default, in the URL as ``key``; it stays when a view without this control comes between."""
+    return st.segmented_control(
+        label,
+        options,
+        default=options[0],
+        required=True,
+        key=key,
+        bind="query-params",
+        persist_state="page",
+        width="stretch",
+    )

@@ -80,8 +80,8 @@ def settings() -> Settings | None:
         name = models.choose(ABILITY, later=lambda one: not datasets.describe(found[one][1]).unseen)
         data, model = found[name][1], models.get(name)
         views = VIEWS if model.config.shape == one_shot_runs().query.shape[2:] else (WRITE, STEPS)
-        view = _segments("View", views, "view")
-        source = _segments("Picture", SOURCES, "source")
+        view = links.segments("View", views, "view")
+        source = links.segments("Picture", SOURCES, "source")
         values: dict[str, Any] = {}
         if view == TELL:
             values["run"] = _number(
@@ -99,20 +99,6 @@ def settings() -> Settings | None:
         if view != TELL:
             values["temperature"] = pick_draw.choose_temperature("Scales the spread of the prior that z is drawn from.")
     return Settings(name, models.version(name), data, model, view, source, **values)
-
-
-def _segments(label: str, options: tuple[str, ...], key: str) -> str:
-    choice = st.segmented_control(
-        label,
-        options,
-        default=options[0],
-        required=True,
-        key=key,
-        bind="query-params",
-        width="stretch",
-        persist_state="page",
-    )
-    return str(choice)
 
 
 def _number(label: str, key: str, last: int, help_text: str, first: int = 1) -> int:

@@ -1,7 +1,6 @@
 """What the One shot page shows: twenty new exemplars, which of twenty characters it is, and every step of writing one."""
 
 import html
-import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -161,15 +160,7 @@ def _show_steps(s: Settings, shown: Shown) -> None:
         fps=5,
         height=330,
         revision=key,
-        start=_linked_step(steps),
+        start=links.linked_step("one-shot-linked", steps),
         export_name=f"{s.checkpoint}-one-shot",
     )
     links.put("step", str(value.step + 1) if value.step else None)
-
-
-def _linked_step(steps: int) -> int:
-    """The step that the address asked for when this session began; later the player keeps it itself."""
-    if "one-shot-linked" not in st.session_state:
-        text = st.query_params.get("step", "1")
-        st.session_state["one-shot-linked"] = min(int(text), steps) - 1 if re.fullmatch(r"[1-9]\d{0,3}", text) else 0
-    return min(st.session_state["one-shot-linked"], steps - 1)
