@@ -258,7 +258,7 @@ def show_skewing() -> None:
         captions=film.captions,
         fps=2,
         height=330,
-        start=_linked_step(steps),
+        start=links.linked_step("receptive-step", steps),
         export_name="skewing",
     )
     links.put("step", str(value.step + 1) if value.step else None)
@@ -272,15 +272,6 @@ def show_skewing() -> None:
             }
         )
     )
-
-
-def _linked_step(steps: int) -> int:
-    """The step that the address asked for when this session began."""
-    state = st.session_state
-    if "receptive-step" not in state:
-        text = st.query_params.get("step", "1")
-        state["receptive-step"] = min(int(text), steps) - 1 if re.fullmatch(r"[1-9]\d{0,3}", text) else 0
-    return state["receptive-step"]
 
 
 def _boxes(steps: list[list[skewing.Rectangle]]) -> list[list[Box]]:
