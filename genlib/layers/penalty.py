@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 from torch.nn.utils.parametrize import cached
 
 RECTIFIERS = (nn.ReLU, nn.LeakyReLU)
@@ -123,3 +123,13 @@ def normalise_spectrally(network: nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             spectral_norm(layer)
+
+
+def copy_singular_vectors(source: nn.Module, target: nn.Module) -> None:
+    """Give the spectrally normalised layers of ``target``, whose weights are averages of those of ``source``, the singular vectors of
+    ``source``. An average of unit vectors is shorter than one: it would make the norm too small, and the weights, divided by it, too large.
+    """
+    for new, kept in zip(source.modules(), target.modules(), strict=True):
+        if isinstance(new, _SpectralNorm):
+            for name, vector in new.named_buffers(recurse=False):
+                kept.get_buffer(name).copy_(vector)

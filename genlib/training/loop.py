@@ -26,6 +26,7 @@ from torch.optim.swa_utils import AveragedModel
 import genlib
 from genlib import data as datasets
 from genlib.errors import GenlibError
+from genlib.layers.penalty import copy_singular_vectors
 from genlib.machine import keep_freed_memory, machine
 from genlib.models import catalogue
 from genlib.models.contract import Model
@@ -200,6 +201,7 @@ class Loop:
         self.step += 1
         if self.average is not None:
             self.average.update_parameters(self.model)
+            copy_singular_vectors(self.model, self.average.module)
         zero = torch.zeros((), device=self.device)
         self._sums = {name: self._sums.get(name, zero) + value.detach() for name, value in terms.items()}
         self._counted += 1

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import streamlit as st
 
-from genlib.data import datasets, occlusions, pictures
+from genlib.data import few, occlusions, pictures
 from genlib.errors import GenlibError
 from genlib.training import checkpoint
 from genlib.ui import links, models, pick_class, pick_draw, pick_image
@@ -231,7 +231,7 @@ def _given(s: Settings) -> tuple[tuple, np.ndarray]:
     """What the settings ask for: a name for it, and the uint8 picture."""
     blank = _blank(s)
     if s.source == TEST:
-        image = datasets.load(s.data).images("test")[s.index]
+        image = few.load_to_look_at(s.data).images("test")[s.index]
         if tuple(image.shape) != s.shape:
             raise GenlibError(
                 f"{s.chosen[0].checkpoint} works on images of {s.shape}, but {s.data} has {tuple(image.shape)}: "

@@ -116,7 +116,7 @@ def _pictures(data: str, model: Any, n: int) -> tuple[Tensor, int | None]:
                 )
     if uploaded is not None:
         return uploaded, None
-    found = few.some_test_images(data)
+    found = few.load_to_look_at(data).images("test")
     if found.shape[1:] != model.config.shape:
         raise GenlibError(f"{data} has images of {tuple(found.shape[1:])}, the model works on {model.config.shape}.")
     last = len(found) - n

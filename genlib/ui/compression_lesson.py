@@ -74,7 +74,7 @@ def code(s: Settings | None) -> str:
     if s.index is None:
         lines += "from pathlib import Path\nfrom genlib.data.pictures import read_picture\n"
     else:
-        lines += "from genlib.data.few import some_test_images\n"
+        lines += "from genlib.data.few import load_to_look_at\n"
     lines += f'\nmodel = genlib.load("{s.checkpoint}", device="cpu")\n'
     if s.index is None:
         dark = ", dark_background=True" if s.model.config.channels == 1 else ""
@@ -82,7 +82,7 @@ def code(s: Settings | None) -> str:
             f'images = read_picture(Path("your-picture.png"), model.config.shape{dark})  # [1, C, H, W] in [0, 1]\n'
         )
     else:
-        lines += f'images = some_test_images("{s.data}")[{s.index}:{s.index + len(s.images)}].float() / 255  # [N, C, H, W]\n'
+        lines += f'images = load_to_look_at("{s.data}").batch("test", slice({s.index}, {s.index + len(s.images)}))  # [N, C, H, W]\n'
     if s.view == LOSSLESS:
         return (
             lines + "images = model.code(images)  # the values that the model knows\n"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from genlib.data import datasets
+from genlib.data import datasets, few
 from genlib.figures.images import enlarge, png, to_pixels
 from genlib.ui import models, pick_draw
 from genlib.ui.components.wire import digest
@@ -81,7 +81,7 @@ def show(s: Settings) -> None:
     play = st.session_state.get(KEY)
     if not isinstance(play, Play) or play.key != key:
         with models.computing():
-            play = Play(key, s.checkpoint, make_round(s.model, datasets.load(s.data), s.seed))
+            play = Play(key, s.checkpoint, make_round(s.model, few.load_to_look_at(s.data), s.seed))
         st.session_state[KEY] = play
     st.html(STYLE)
     _show(s, play)

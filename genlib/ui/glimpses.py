@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from genlib.data import datasets
+from genlib.data import few
 from genlib.data.pairs import next_of_class
 from genlib.errors import GenlibError
 from genlib.figures import glimpses as figures
@@ -47,7 +47,9 @@ def settings() -> Settings:
     links.check_choice("view", VIEWS, "The view")
     index, seed, temperature = 0, 0, 1.0
     with st.sidebar:
-        name = models.choose("step-wise drawing")
+        name = models.choose(
+            "step-wise drawing", later=lambda one: models.available()[one][0] != "draw"
+        )  # eye and pen first
         kind, data = models.available()[name]
         can = abilities(catalogue.get(kind))
         reads = "bounded likelihood" in can
@@ -94,7 +96,7 @@ def trace(s: Settings) -> Any:
 
 def picture(s: Settings) -> Any:
     """The test image that is read, float [1, C, H, W]."""
-    dataset = datasets.load(s.data)
+    dataset = few.load_to_look_at(s.data)
     if dataset.info.shape != s.model.config.shape:
         raise GenlibError(
             f"{s.checkpoint} reads images of {s.model.config.shape}, but {s.data} has {dataset.info.shape}: choose another model."
@@ -104,14 +106,14 @@ def picture(s: Settings) -> Any:
 
 def example_index(s: Settings) -> int:
     """The test image that is shown as an example of the class of the one that is read: the next of that class."""
-    labels = datasets.load(s.data).labels("test")
+    labels = few.load_to_look_at(s.data).labels("test")
     return int(next_of_class(labels)[s.index])
 
 
 def example(s: Settings) -> Any:
     """That image, float [1, C, H, W]."""
     index = example_index(s)
-    return datasets.load(s.data).batch("test", slice(index, index + 1))
+    return few.load_to_look_at(s.data).batch("test", slice(index, index + 1))
 
 
 def show_reading(s: Settings) -> None:

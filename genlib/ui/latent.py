@@ -14,7 +14,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from genlib.data import datasets
+from genlib.data import datasets, few
 from genlib.errors import GenlibError
 from genlib.figures import latent as figures
 from genlib.figures.latent_flat import CORNERS, Flat, principal_plane, through_three, whole_plane
@@ -227,7 +227,7 @@ def codes_if_here(s: Settings) -> Codes | None:
     if not s.encodes:
         return None
     with links.forgiving():
-        dataset = datasets.load(s.data)
+        dataset = few.load_to_look_at(s.data)
         if dataset.info.shape != s.shape:
             raise GenlibError(
                 f"{s.checkpoint} works on images of {s.shape}, but {s.data} has {dataset.info.shape}: "
@@ -239,7 +239,7 @@ def codes_if_here(s: Settings) -> Codes | None:
 
 def more_codes(s: Settings) -> Codes:
     """Encode one chunk more."""
-    dataset = datasets.load(s.data)
+    dataset = few.load_to_look_at(s.data)
     size = dataset.size("test")
     order = np.concatenate([np.arange(start, size, STRIDE) for start in range(min(STRIDE, size))])
     old = _codes.get(s.key())
@@ -303,7 +303,7 @@ def reference(s: Settings) -> np.ndarray | None:
 
 
 def _measure(s: Settings, found: Codes) -> None:
-    batch = datasets.load(s.data).batch("test", torch.from_numpy(found.index[:CHUNK]))
+    batch = few.load_to_look_at(s.data).batch("test", torch.from_numpy(found.index[:CHUNK]))
     with models.computing():
         parts = batch.to(s.model.device).split(250)
         costs = torch.cat([-s.model.elbo(part) for part in parts]).cpu().numpy()

@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from genlib.data import datasets
+from genlib.data import few
 from genlib.errors import GenlibError
 from genlib.figures import images
 from genlib.figures import latent as figures
@@ -77,7 +77,7 @@ def show(s: Settings, found: Codes | None, p: Plane, begun: Start) -> np.ndarray
 
 
 def _test_image(s: Settings, place: Any) -> np.ndarray:
-    dataset = datasets.load(s.data)
+    dataset = few.load_to_look_at(s.data)
     if dataset.info.shape != s.shape:
         raise GenlibError(
             f"{s.checkpoint} works on images of {s.shape}, but {s.data} has {dataset.info.shape}: draw a picture."

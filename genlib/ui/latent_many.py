@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from genlib.data import datasets
+from genlib.data import few
 from genlib.figures import latent as figures
 from genlib.figures import latent_flat
 from genlib.ui import latent, latent_view, links, models
@@ -100,7 +100,7 @@ def rank_now() -> int:
 
 def _traverse(s: Settings, shown: Sequence[int] | np.ndarray) -> np.ndarray:
     """Strips uint8 [len(shown), VALUES, H, W(, 3)]."""
-    image = datasets.load(s.data).batch("test", slice(s.index, s.index + 1)).to(s.model.device)
+    image = few.load_to_look_at(s.data).batch("test", slice(s.index, s.index + 1)).to(s.model.device)
     values = torch.linspace(-REACH, REACH, VALUES, device=s.model.device)
     with models.computing():
         mean = s.model.encode(image)[0][0]

@@ -16,6 +16,7 @@ import streamlit as st
 import torch
 
 from genlib.codec.stream import set_threads
+from genlib.data import datasets
 from genlib.errors import GenlibError
 from genlib.models import abilities, catalogue
 from genlib.models.contract import Model
@@ -113,9 +114,11 @@ def choose(
 ) -> str:
     """A selectbox of the checkpoints with one of the abilities; the choice lives in the URL under ``key``.
 
-    ``later`` says which names stand behind the others. Returns the checkpoint's name.
+    ``later`` says which names stand behind the others; those of data sets that ship whole stand before them all, so that what a page
+    begins with works on every machine. Returns the checkpoint's name.
     """
-    names, ability = sorted(available(*wanted), key=later), " or ".join(wanted)
+    found, ability = available(*wanted), " or ".join(wanted)
+    names = sorted(found, key=lambda name: (found[name][1] not in datasets.EMBEDDED, later(name)))
     if not names:
         raise GenlibError(
             f"No checkpoint here has the ability {ability!r} yet: train such a model on the Train page first."

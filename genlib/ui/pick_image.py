@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from genlib.data import datasets
+from genlib.data import datasets, few
 from genlib.ui import links
 
 KEY = "digit"
@@ -10,7 +10,7 @@ KEY = "digit"
 
 def choose_index(data: str, prefix: str) -> int:
     """Which image of the test set. ``prefix`` keeps the class filters of two pages apart."""
-    last = datasets.load(data).size("test") - 1
+    last = few.load_to_look_at(data).size("test") - 1
     links.check_number(KEY, 0, last, "The test image")
     left, right = st.columns(2, vertical_alignment="bottom")
     filter_key = f"{prefix}-class"
@@ -27,13 +27,18 @@ def choose_index(data: str, prefix: str) -> int:
         help="Which image of the test set; the model has not seen it.",
     )
     name = "image" if wanted == "any" else wanted
+    if few.is_short(data):
+        st.caption(
+            f"The first {last + 1} of {datasets.describe(data).title}'s test images come with genlib; "
+            f"`genlib data fetch {data}` brings all."
+        )
     st.button(f"Another {name}", icon="⏭️", on_click=_next, args=(data, filter_key), width="stretch")
     return int(index)
 
 
 def _next(data: str, filter_key: str) -> None:
     """Go on to the next test image of the wanted class, from the start again after the last one."""
-    labels = datasets.load(data).labels("test")
+    labels = few.load_to_look_at(data).labels("test")
     wanted, index = st.session_state[filter_key], st.session_state[KEY]
     if wanted == "any":
         st.session_state[KEY] = (index + 1) % len(labels)

@@ -8,7 +8,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from genlib.data import datasets
+from genlib.data import few
 from genlib.errors import GenlibError
 from genlib.figures import pixel_by_pixel as figures
 from genlib.figures.pixel_by_pixel import Walk
@@ -179,7 +179,7 @@ def given_picture(s: Settings) -> Tensor:
     if s.drawing is not None:
         pixels = s.drawing[..., None] if s.drawing.ndim == 2 else s.drawing
         return torch.from_numpy(pixels.copy()).movedim(-1, 0)[None].float() / 255
-    dataset = datasets.load(s.data)
+    dataset = few.load_to_look_at(s.data)
     if dataset.info.shape != s.shape:
         raise GenlibError(
             f"{s.checkpoint} reads images of {s.shape}, but {s.data} has {dataset.info.shape}: choose another model."

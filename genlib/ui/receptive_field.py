@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from genlib.data import datasets
+from genlib.data import datasets, few
 from genlib.evaluation import receptive_field as measured
 from genlib.evaluation.receptive_field import ReceptiveField
 from genlib.figures.images import blend, to_pixels
@@ -127,7 +127,7 @@ def gradients(s: Settings, name: str, data: str) -> np.ndarray:
 def _gradients(name: str, version: float, data: str, row: int, column: int) -> np.ndarray:
     model = models.get(name)
     assert isinstance(model, AutoregressiveModel)
-    dataset = datasets.load(data)
+    dataset = few.load_to_look_at(data)
     chosen = slice(0, IMAGES_USED)
     images = model.code(dataset.batch("test", chosen).to(model.device))
     with models.computing():

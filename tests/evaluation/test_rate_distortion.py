@@ -12,7 +12,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from genlib.codec import lossy
 from genlib.data import Dataset, describe
-from genlib.data.few import few_test_images
+from genlib.data.few import load_few
 from genlib.evaluation import rate_distortion as module
 from genlib.evaluation.rate_distortion import RateDistortion, rate_distortion
 from genlib.evaluation.standard_codecs import CODECS, at_bits
@@ -29,7 +29,7 @@ def model() -> ConvDRAW:
 
 @cache
 def dataset() -> Dataset:
-    pixels = few_test_images("cifar10")[:8].permute(0, 2, 3, 1).numpy()
+    pixels = load_few("cifar10").images("test")[:8].permute(0, 2, 3, 1).numpy()
     labels = np.zeros(8, np.int64)
     arrays = {"train_images": pixels, "train_labels": labels, "test_images": pixels, "test_labels": labels}
     return Dataset(describe("cifar10"), arrays)

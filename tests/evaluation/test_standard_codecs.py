@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from genlib.data.few import few_test_images
+from genlib.data.few import load_few
 from genlib.evaluation.standard_codecs import CODECS, at_bits, code
 
-IMAGE = few_test_images("cifar10")[3:4].float() / 255
+IMAGE = load_few("cifar10").images("test")[3:4].float() / 255
 
 
 @pytest.mark.parametrize("headers", [True, False])
@@ -41,7 +41,7 @@ def test_what_is_shown_is_what_the_bytes_hold(name: str, channels: int) -> None:
 
 
 def test_where_headers_do_not_count_nothing_of_the_picture_is_in_them() -> None:
-    others = few_test_images("cifar10")[4:5].float() / 255
+    others = load_few("cifar10").images("test")[4:5].float() / 255
     a, b = (code("JPEG", image, 30, headers=False) for image in (IMAGE, others))
     assert a.data[: a.header - 2] == b.data[: b.header - 2]
 

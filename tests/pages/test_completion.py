@@ -305,7 +305,7 @@ def more(checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("told-mnist", tiny("gated-pixelcnn", classes=10, **small), "mnist"),
         ("told-fashion", tiny("gated-pixelcnn", classes=10, **small), "fashion_mnist"),
         ("grey-mnist", tiny("pixelcnn", levels=16), "mnist"),
-        *((f"colour{n}-cifar10", tiny("pixelcnn", levels=n, channels=3), "cifar10") for n in (2, 4, 256)),
+        *((f"colour{n}-svhn", tiny("pixelcnn", levels=n, channels=3), "svhn") for n in (2, 4, 256)),
     ):
         origin = checkpoint.Origin(data=data, step=1)
         checkpoint.save(folder / f"{name}.safetensors", model, model.state_dict(), origin)
@@ -353,7 +353,7 @@ def test_one_pixel_is_looked_at_in_both(page, more) -> None:
 def test_a_second_model_goes_when_it_no_longer_fits(page, more) -> None:
     app = page(model="pixelcnn-mnist", **{"with": "grey-mnist"}, source="Draw")
     assert not any("cifar" in name for name in app.selectbox(key="with").options), "only models of the same shape"
-    for other in ("grey-mnist", "colour4-cifar10"):
+    for other in ("grey-mnist", "colour4-svhn"):
         app.selectbox(key="model").set_value(other).run()
         assert not app.exception
         assert not app.error
@@ -368,7 +368,7 @@ def test_a_second_model_goes_when_it_no_longer_fits(page, more) -> None:
         ("no-such", "There is no checkpoint named 'no-such'"),
         ("../../etc/passwd", "There is no checkpoint named '../../etc/passwd'"),
         ("vae-mnist", "'vae-mnist' has no completion"),
-        ("colour4-cifar10", "'colour4-cifar10' works on images of 3 x 28 x 28, pixelcnn-mnist on 1 x 28 x 28"),
+        ("colour4-svhn", "'colour4-svhn' works on images of 3 x 28 x 28, pixelcnn-mnist on 1 x 28 x 28"),
         ("pixelcnn-mnist", "'pixelcnn-mnist' cannot be compared with itself"),
     ],
 )
@@ -453,7 +453,7 @@ def test_colour(page, more, drawings, levels: int) -> None:
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 4, (4, 4, 3), dtype=np.uint8).repeat(7, 0).repeat(7, 1) * 85
     second = {2: 4, 4: 256, 256: 2}[levels]
-    query = {"model": f"colour{levels}-cifar10", "with": f"colour{second}-cifar10", "source": "Draw", "n": "2"}
+    query = {"model": f"colour{levels}-svhn", "with": f"colour{second}-svhn", "source": "Draw", "n": "2"}
     app = page(**query, picture=links.pack_picture(picture), mask="centre-square", temperature="0.5")
     assert torch.allclose(drawings[0]["images"][0] * 255, torch.from_numpy(picture).movedim(-1, 0).float(), atol=1e-3)
     assert len(pictures(app)) == 8
@@ -466,8 +466,8 @@ def test_colour(page, more, drawings, levels: int) -> None:
 
 
 def test_without_its_data_set_a_model_completes_drawings(open_page, more) -> None:
-    app = open_page("completion", model="colour4-cifar10", n="2")
+    app = open_page("completion", model="colour4-svhn", n="2")
     assert not app.exception
     assert len(app.error) == 1
-    assert "cifar10" in app.error[0].value
+    assert "svhn" in app.error[0].value
     assert len(pictures(app)) == 4

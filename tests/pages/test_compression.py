@@ -10,7 +10,7 @@ import torch
 
 from genlib.codec import lossless
 from genlib.codec.container import Container
-from genlib.data.few import some_test_images
+from genlib.data.few import load_to_look_at
 from genlib.training import checkpoint
 from genlib.ui import models
 
@@ -48,7 +48,7 @@ def test_the_file_is_what_the_page_says(page, count: str) -> None:
     assert f"**{total:,} bytes**: {payload:,} hold the picture" in text(app)
     model = models.get("pixelcnn-mnist")
     n = 1 if count == "One picture" else 100
-    images = model.code(some_test_images("mnist")[7 : 7 + n].float() / 255)
+    images = model.code(load_to_look_at("mnist").images("test")[7 : 7 + n].float() / 255)
     assert torch.equal(lossless.decompress(model, container.to_bytes()), images)
     bits = float(re.search(r"adds up to ([\d,.]+) bits", text(app))[1].replace(",", ""))
     assert bits == pytest.approx(-float(model.log_prob(images).sum()) / 0.6931472, rel=1e-3)
@@ -58,7 +58,7 @@ def test_the_file_is_what_the_page_says(page, count: str) -> None:
 def test_a_file_comes_back_through_the_drop(page) -> None:
     app = page(digit="3")
     model = models.get("pixelcnn-mnist")
-    images = model.code(some_test_images("mnist")[3:4].float() / 255)
+    images = model.code(load_to_look_at("mnist").images("test")[3:4].float() / 255)
     data = Container.from_bytes(lossless.compress(model, images)).renamed("pixelcnn-mnist").to_bytes()
     app.file_uploader(key="compression-drop").set_value(("x.glc", data, "application/octet-stream")).run()
     assert not errors(app)

@@ -409,12 +409,12 @@ def test_the_card_s_score_is_told_and_another_is_measured(page, planes: Path) ->
 
 
 def test_without_the_data_set_the_plane_is_there_all_the_same(open_page, tmp_path, monkeypatch) -> None:
-    save(tmp_path / "vae-fashion_mnist.safetensors", lively_vae(), data="fashion_mnist")
+    save(tmp_path / "vae-svhn.safetensors", lively_vae(), data="svhn")
     monkeypatch.setenv("GENLIB_CHECKPOINTS", str(tmp_path))
     app = open_page("latent_space", z="0.5,0.5")
     assert not app.exception
     assert len(app.error) == 1
-    assert "genlib data fetch fashion_mnist" in app.error[0].value
+    assert "genlib data fetch svhn" in app.error[0].value
     assert torch.is_tensor(run(code(app).partition("data = load")[0])["picture"])
 
 

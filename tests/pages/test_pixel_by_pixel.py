@@ -32,6 +32,7 @@ def drawers(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "gated-pixelcnn-mnist": (tiny("gated-pixelcnn", classes=10, layers=2), "mnist"),
         "multiscale-mnist": (tiny("multiscale", small_hidden=8, small_blocks=1), "mnist"),
         "pixelcnn-cifar10": (colour.from_config(colour.configure(None, (3, 32, 32), levels=4, **small)), "cifar10"),
+        "pixelcnn-svhn": (tiny("pixelcnn", channels=3, levels=4), "svhn"),
         "video-pixel-mnist": (tiny("video-pixel", frame=10), "mnist"),
         "vae-mnist": (tiny("vae"), "mnist"),
     }
@@ -245,7 +246,7 @@ def test_a_link_restores_the_step_and_another_picture_begins_anew(page) -> None:
         ({"model": "gated-pixelcnn-mnist", "class": "10"}, "10"),
         ({"source": "Test image", "digit": "10000"}, "10000"),
         ({"source": "Draw", "picture": "AAAA"}, "picture"),
-        ({"model": "pixelcnn-cifar10", "source": "Test image"}, "cifar10"),
+        ({"model": "pixelcnn-svhn", "source": "Test image"}, "svhn"),
     ],
 )
 def test_a_wrong_link_is_one_sentence(open_page, query: dict[str, str], named: str) -> None:

@@ -409,6 +409,18 @@ def test_fit_trains_the_model_that_it_is_given():
     assert not all_runs()
 
 
+def test_an_averaged_critic_is_still_spectrally_normalised():
+    """An average of weights has a largest singular value of one again, seen through the vectors that come with it."""
+    model = create(
+        "dcgan", data="mnist", batch_size=8, generator_width=8, discriminator_width=8, ema_decay=0.9, spectral_norm=True
+    )
+    fit(model, steps=30, progress=False)
+    layers = [layer for layer in model.modules() if hasattr(layer, "parametrizations")]
+    assert layers
+    for layer in layers:
+        assert torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2) == pytest.approx(1, abs=0.05)
+
+
 def test_fit_can_write_a_run_that_the_job_would_have_made(make_run: Callable[..., Run]):
     from genlib.training import job
 
