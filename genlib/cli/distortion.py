@@ -1,12 +1,15 @@
 """``genlib calibrate`` and ``genlib distortion``: what a lossy codec's symbols cost, and how good its pictures are."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genlib.cli.frame import Checkpoint, Json, Seed, bar, emit, load, table, trained_on
+from genlib.cli.frame import Checkpoint, Json, Seed, bar, check_png, emit, load, table, trained_on
 from genlib.errors import GenlibError
+
+if TYPE_CHECKING:
+    from genlib.evaluation.rate_distortion import RateDistortion
 
 ABILITY = "stepwise code"
 
@@ -39,10 +42,15 @@ def calibrate(
         raise files.unwritable(path.parent, error) from None
     files.write_tensors(path, tables.tensors(), tables.header(model))
     if as_json:
-        rates = [{"bits": rate.bits, "steps": rate.steps, "grid": rate.grid} for rate in tables.rates]
+        rates = [
+            {"bits": rate.bits, "steps": rate.steps, "grid": rate.grid, "gain": rate.gain} for rate in tables.rates
+        ]
         emit({"checkpoint": checkpoint, "images": n, "file": path, "rates": rates})
         return
-    table(("bits", "steps kept", "grid (sigmas)"), ((f"{rate.bits:g}", rate.steps, rate.grid) for rate in tables.rates))
+    table(
+        ("bits", "steps kept", "grid (sigmas)", "gain"),
+        ((f"{rate.bits:g}", rate.steps, rate.grid, rate.gain) for rate in tables.rates),
+    )
     typer.echo(path)
 
 
@@ -55,6 +63,8 @@ def distortion(
     ] = None,
     seed: Seed = 0,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the result beside the shipped checkpoint's card.")] = False,
+    kept: Annotated[bool, typer.Option("--kept", help="Measure nothing: show the result that was kept.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Also draw PSNR and SSIM against bits, headers not counted: a PNG.")] = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Compare lossy files: a model's against JPEG, JPEG 2000 and WebP at the same bits, headers counted and not counted.
@@ -62,28 +72,72 @@ def distortion(
     WPV: steps that are not in the file are drawn from the prior; WoPV: they are its mean. Where a format has no file so
     small, its smallest is taken, and the bits are those.
     """
-    from genlib.data import load as load_data
-    from genlib.evaluation.rate_distortion import CURVE_BITS, rate_distortion
+    from genlib.evaluation.rate_distortion import Kept, read_kept
     from genlib.machine import machine
     from genlib.training import checkpoint as checkpoints
     from genlib.training import files
 
-    if keep and checkpoint not in checkpoints.shipped():
+    if plot is not None:
+        check_png(plot, "--plot")
+    if (keep or kept) and checkpoint not in checkpoints.shipped():
         raise GenlibError(f"{checkpoint!r} has no card to keep a result beside: only a shipped checkpoint has one.")
+    path = checkpoints.distortion_path(checkpoint)
+    if not kept:
+        found = _measured(checkpoint, images, bits, seed)
+        command = f"genlib distortion {checkpoint} --images {found.images}"
+        result = Kept(command + "".join(f" --bits {each:g}" for each in bits or ()), machine(), found)
+    elif keep or bits:
+        raise GenlibError("--kept measures nothing: leave --keep and --bits out, or leave --kept out.")
+    elif not path.is_file():
+        raise GenlibError(
+            f"Nothing is kept of {checkpoint!r}: measure it with `genlib distortion {checkpoint} --keep`."
+        )
+    else:
+        result = read_kept(path)
+    value = {
+        "checkpoint": checkpoint,
+        "command": result.command,
+        "machine": result.machine,
+        **result.result.as_json(),
+    }
+    if keep:
+        files.write_json(path, value)
+    if plot is not None:
+        files.write_bytes(plot, _drawn(result.result))
+    if as_json:
+        emit(value)
+    else:
+        _tell(result.result)
+
+
+def _measured(checkpoint: str, images: int, bits: list[float] | None, seed: int) -> "RateDistortion":
+    from genlib.data import load as load_data
+    from genlib.evaluation.rate_distortion import CURVE_BITS, rate_distortion
+
     model = load(checkpoint, "cpu", ABILITY)
     dataset = load_data(trained_on(checkpoint))
     n = min(images, dataset.size("test"))
     with bar(f"coding {n} images of {dataset.info.name}") as progress:
-        found = rate_distortion(
+        return rate_distortion(
             model, dataset, Path(checkpoint).stem, images=n, bits=bits or CURVE_BITS, seed=seed, progress=progress
         )
-    command = f"genlib distortion {checkpoint} --images {n}" + "".join(f" --bits {each:g}" for each in bits or ())
-    result = {"checkpoint": checkpoint, "command": command, "machine": machine(), **found.as_json()}
-    if keep:
-        files.write_json(checkpoints.distortion_path(checkpoint), result)
-    if as_json:
-        emit(result)
-        return
+
+
+def _drawn(found: "RateDistortion") -> bytes:
+    from genlib.figures.compression import Curve
+    from genlib.figures.rate_plot import Panel, rate_plot
+
+    panels = []
+    for field, title in (("psnr", "PSNR (dB)"), ("ssim", "SSIM")):
+        curves = found.curves(field, headers=False)
+        panels.append(Panel(title, [Curve(name, list(at), list(at.values())) for name, at in curves.items()]))
+    return rate_plot(
+        panels,
+        f"{found.images} test pictures of {found.data}; bits of the pictures' own data, no codec's header counts.",
+    )
+
+
+def _tell(found: "RateDistortion") -> None:
     for headers in (False, True):
         typer.echo("headers counted" if headers else "headers not counted")
         table(

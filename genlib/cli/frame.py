@@ -146,11 +146,11 @@ def trained_on(checkpoint: str) -> str:
     return checkpoints.read_header(checkpoints.find(checkpoint)).origin.data
 
 
-def check_png(out: Path) -> Path:
-    """Refuse a path that cannot become a PNG file before anything is computed for it."""
+def check_png(out: Path, what: str = "--out") -> Path:
+    """Refuse a path that cannot become a PNG file before anything is computed for it; ``what`` as in `check_writable`."""
     if out.suffix.lower() != ".png":
-        raise GenlibError(f"--out {out} is not a .png file: pictures are written as PNG.")
-    return check_writable(out, "--out")
+        raise GenlibError(f"{what} {out} is not a .png file: pictures are written as PNG.")
+    return check_writable(out, what)
 
 
 def check_writable(out: Path, what: str) -> Path:

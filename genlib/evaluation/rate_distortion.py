@@ -15,9 +15,11 @@ mean (without, WoPV). Measures, each the mean over the pictures:
 * ``agreement``: share of pictures that the data's judge takes for the same class before and after.
 """
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +30,7 @@ from genlib.codec.container import Container
 from genlib.codec.stream import same_arithmetic
 from genlib.codec.tables import CodeTables, tables_of
 from genlib.data import Dataset
+from genlib.errors import GenlibError
 from genlib.evaluation.judges import find_judge
 from genlib.evaluation.standard_codecs import CODECS, at_bits
 from genlib.models.contract import Model
@@ -71,6 +74,15 @@ class RateDistortion:
         """One point."""
         return next(p for p in self.points if (p.coder, p.budget, p.headers) == (coder, budget, headers))
 
+    def curves(self, field: str, *, headers: bool) -> dict[str, dict[float, float]]:
+        """A measure of every coder by the bits that its pictures had, ascending. Of budgets below a format's smallest file
+        there is one point."""
+        found: dict[str, dict[float, float]] = {}
+        for point in sorted(self.points, key=lambda p: p.bits):
+            if point.headers == headers:
+                found.setdefault(point.coder, {})[point.bits] = getattr(point, field)
+        return {coder: found[coder] for coder in dict.fromkeys(p.coder for p in self.points) if coder in found}
+
     def as_json(self) -> dict[str, Any]:
         """Rounded to what is meaningful."""
         digits = {"bits": 1, "above": 4, "psnr": 3, "ssim": 4, "agreement": 4}
@@ -84,6 +96,32 @@ class RateDistortion:
     def from_json(cls, value: dict[str, Any]) -> "RateDistortion":
         """What `as_json` gave."""
         return cls(value["data"], value["images"], value["header"], tuple(Point(**point) for point in value["points"]))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What `genlib distortion --keep` keeps: the result, and the command and the machine that it is from."""
+
+    command: str
+    machine: str
+    result: RateDistortion
+
+
+def read_kept(path: Path) -> Kept:
+    """The result in a file. One that is missing or damaged is a `GenlibError`."""
+    try:
+        value = json.loads(path.read_text())
+        kept = Kept(value["command"], value["machine"], RateDistortion.from_json(value))
+        if not kept.result.points:
+            raise ValueError("it has no points")
+        for point in kept.result.points:
+            float(sum((point.budget, point.bits, point.above, point.psnr, point.ssim, point.agreement)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        name = path.name.partition(".")[0]
+        raise GenlibError(
+            f"The kept curve {path} cannot be read ({error}): measure it again with `genlib distortion {name} --keep`."
+        ) from None
+    return kept
 
 
 def rate_distortion(

@@ -22,10 +22,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlib.layers.taps import tap_convolution
+from genlib.layers.taps import HERE, Link, Taps, tap_stack
 
 MaskKind = Literal["A", "B"]
-TAPS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 0))  # what mask B leaves of a 3x3 kernel
+TAPS: Taps = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 0))  # what mask B leaves of a 3x3 kernel
 TAPS_FROM = 16  # input maps from which products tap by tap are faster than a convolution; measured
 
 
@@ -81,12 +81,24 @@ class MaskedConv2d(nn.Module):
             return self.weight
         return self.weight[:, :, : self.kernel // 2 + 1] * self.mask
 
+    @property
+    def taps(self) -> Taps:
+        """The taps in use where products tap by tap can be faster than a convolution; else none."""
+        if self.kind == "A" or self.kernel > 3 or self.weight.shape[1] < TAPS_FROM:
+            return ()
+        return TAPS if self.kernel == 3 else HERE
+
+    def tap_weight(self) -> Tensor:
+        """The weights of `taps`, [T, in, out]."""
+        weight = self.causal_weight()
+        middle = self.kernel // 2
+        return torch.stack([weight[:, :, middle + down, middle + right].t() for down, right in self.taps])
+
     def forward(self, x: Tensor) -> Tensor:
         """[N, in, H, W] -> [N, out, H, W]."""
+        if self.kernel == 3 and self.taps and _in_float_on_cpu(x):
+            return tap_stack(x, [Link(self.taps)], [self.tap_weight(), self.bias])
         reach = self.kernel // 2
-        if self.kernel == 3 and self.kind == "B" and x.shape[1] >= TAPS_FROM and _in_float_on_cpu(x):
-            weight = self.causal_weight()
-            return tap_convolution(x, torch.stack([weight[:, :, 1 + r, 1 + c].t() for r, c in TAPS]), self.bias, TAPS)
         if reach:
             x = F.pad(x, (reach, reach, reach, 0))  # left, right, top; nothing below is looked at
         return F.conv2d(x, self.causal_weight(), self.bias)
@@ -117,8 +129,10 @@ class Step:
 
 def run(steps: Iterable[Step], x: Tensor) -> Tensor:
     """A stack over whole images, [N, in, H, W] -> [N, out, H, W]."""
+    steps = list(steps)
+    start = _by_taps_from(steps) if _in_float_on_cpu(x) else len(steps)
     kept = x
-    for step in steps:
+    for step in steps[:start]:
         if step.opens:
             kept = x
         x = step.layer(x.relu() if step.relu_before else x)
@@ -128,4 +142,18 @@ def run(steps: Iterable[Step], x: Tensor) -> Tensor:
             x = x.relu_()  # in place: a convolution's gradient does not need its output
         if step.closes:
             x = kept + x
-    return x
+    if start == len(steps):
+        return x
+    links = [Link(s.layer.taps, s.relu_before, s.relu_after, s.opens, s.closes) for s in steps[start:]]
+    return tap_stack(x, links, [t for s in steps[start:] for t in (s.layer.tap_weight(), s.layer.bias)])
+
+
+def _by_taps_from(steps: list[Step]) -> int:
+    """The step from which the rest of a stack can go as products tap by tap; no residual block is cut in two."""
+    start, inside = len(steps), False
+    for i, step in reversed(list(enumerate(steps))):
+        if not step.layer.taps or step.shift is not None:
+            break
+        inside = (inside or step.closes) and not step.opens
+        start = start if inside else i
+    return start

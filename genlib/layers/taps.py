@@ -1,24 +1,50 @@
-"""A causal convolution as one matrix product for each tap that is in use.
+"""A stack of causal convolutions as one matrix product for each tap that is in use, a few images at a time.
 
 A masked 3x3 kernel has five taps in use of nine (mask B). A convolution library multiplies the zeros too, or at best the
-two rows that are not all zero. Here the image lies in memory as one long list of pixels with all their maps, with one
-column of zeros after each row and one row of zeros above each image. A tap is then the same list shifted by a fixed
-distance, a view without a copy, and the layer is
+two rows that are not all zero. Here the images lie in memory as one long list of pixels with all their maps. A tap is the
+same list shifted by a fixed distance, a view without a copy, and a layer is
 
     y = b + sum_t shift_t(x) W_t                 x [pixels, in], W_t [in, out]
 
-The products go over a few images at a time, so that what they add to stays in the cache. Both gradients are products of
-the same kind: dx = sum_t shift_-t(dy) W_t^T and dW_t = shift_t(x)^T dy.
+where a shift that leaves the image has brought in the far edge of a neighbouring row; those few pixels are put right
+after each product. Both gradients are products of the same kind: dx = sum_t shift_-t(dy) W_t^T, dW_t = shift_t(x)^T dy.
+
+A whole stack runs over a few images before it turns to the next: what passes from layer to layer, forward and backward,
+stays in the cache, and so does what goes by pixel: bias, ReLU, residual. A residual's gradient is never added, its product
+goes into what is there already. A 1x1 layer is a single tap.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 ROWS = 7000  # pixels at a time: a few MB of maps, what a core's caches hold
 Taps = tuple[tuple[int, int], ...]
 """(rows down, columns right) of each tap from the pixel it serves: (-1, 0) is the pixel above."""
+HERE: Taps = ((0, 0),)
+
+threshold_backward = torch.ops.aten.threshold_backward  # the gradient through a ReLU, from what it gave
+
+
+@dataclass(frozen=True)
+class Link:
+    """One layer of a stack by taps and what surrounds it: y = [kept +] [relu] layer([relu] x)."""
+
+    taps: Taps = HERE
+    relu_before: bool = False
+    relu_after: bool = False
+    opens: bool = False
+    """Its input is kept ..."""
+    closes: bool = False
+    """... and added to the output of the next link that closes."""
+
+    def __post_init__(self) -> None:
+        if any(not ((down == -1 and abs(right) <= 1) or (down == 0 and right in (-1, 0))) for down, right in self.taps):
+            raise ValueError(f"these taps do not lie in the past within one pixel: {self.taps}")
 
 
 def tap_convolution(x: Tensor, weight: Tensor, bias: Tensor, taps: Taps) -> Tensor:
@@ -26,64 +52,173 @@ def tap_convolution(x: Tensor, weight: Tensor, bias: Tensor, taps: Taps) -> Tens
 
     Taps may lie one row up and one column to either side, or one to the left in the same row, or at the pixel itself.
     """
-    if any(not ((down == -1 and abs(right) <= 1) or (down == 0 and right in (-1, 0))) for down, right in taps):
-        raise ValueError(f"these taps do not lie in the past within one pixel: {taps}")
-    y: Tensor = _TapConvolution.apply(x, weight, bias, taps)
+    return tap_stack(x, [Link(taps)], [weight, bias])
+
+
+def tap_stack(x: Tensor, links: Sequence[Link], parameters: Sequence[Tensor]) -> Tensor:
+    """x [N, in, H, W] -> [N, out, H, W], in channels-last; ``parameters``: weight [T, in, out] and bias [out] a link.
+
+    A second derivative is computed the plain way, in more time and memory.
+    """
+    if not links or len(parameters) != 2 * len(links):
+        raise ValueError(
+            f"a stack of {len(links)} links needs a weight and a bias for each, not {len(parameters)} tensors"
+        )
+    keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *parameters))
+    y: Tensor = _TapStack.apply(x, tuple(links), keep, *parameters)
+    return y.permute(0, 3, 1, 2)
+
+
+def plain_stack(x: Tensor, links: Sequence[Link], parameters: Sequence[Tensor]) -> Tensor:
+    """The same by differentiable operations, each tap a shifted copy."""
+    kept = x = x.permute(0, 2, 3, 1)
+    for link, weight, bias in zip(links, parameters[::2], parameters[1::2], strict=True):
+        kept = x if link.opens else kept
+        x = x.relu() if link.relu_before else x
+        x = bias + sum(
+            F.pad(x, (0, 0, -right, right, -down, down)) @ w for (down, right), w in zip(link.taps, weight, strict=True)
+        )
+        x = x.relu() if link.relu_after else x
+        x = kept + x if link.closes else x
+    return x.permute(0, 3, 1, 2)
+
+
+def _pixels(images: Tensor) -> Tensor:
+    """[n, H, W, C] -> [n H W, C], a view."""
+    return images.view(-1, images.shape[-1])
+
+
+def _edge(images: Tensor, right: int) -> Tensor:
+    """The column whose neighbour to the left (-1) or to the right (1) lies outside, [n, H, C], a view."""
+    return images[:, :, 0 if right < 0 else -1]
+
+
+def _parts(n: int, size: int) -> list[slice]:
+    """A few of n images of so many pixels after another."""
+    step = max(1, ROWS // size)
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def _convolve(x: Tensor, taps: Taps, weight: Tensor, bias: Tensor) -> Tensor:
+    """[n, H, W, in] -> [n, H, W, out]."""
+    y = x.new_empty(*x.shape[:3], weight.shape[2])
+    source, target = _pixels(x), _pixels(y)
+    target.copy_(bias.expand_as(target))
+
+    def add(taps_and_weights: list[tuple[tuple[int, int], Tensor]]) -> None:
+        for (down, right), w in taps_and_weights:
+            distance = -(down * x.shape[2] + right)
+            outside = _edge(y, right).clone() if right else None
+            if distance < len(target):
+                target[distance:].addmm_(source[: len(source) - distance], w)
+            if outside is not None:
+                _edge(y, right).copy_(outside)
+
+    every = list(zip(taps, weight, strict=True))
+    above = [tap for tap in every if tap[0][0] < 0]
+    if above:
+        add(above)
+        y[:, 0] = bias  # what they find above the first row is another image
+    add([tap for tap in every if tap[0][0] == 0])
     return y
 
 
-def _pixels(x: Tensor, before: int, after: int) -> Tensor:
-    """[N, C, H, W] -> the list of pixels with its margins, [before + N (H + 1) (W + 1) + after, C]."""
-    n, c, h, w = x.shape
-    size = n * (h + 1) * (w + 1)
-    buffer = x.new_zeros(before + size + after, c)
-    _inner(buffer[before : before + size], (n, h, w)).copy_(x.permute(0, 2, 3, 1))
-    return buffer
+def _gradients(
+    read: Tensor, d_y: Tensor, taps: Taps, weight: Tensor, d_weight: Tensor | None, d_read: Tensor | None
+) -> Tensor:
+    """Add to ``d_weight`` and to ``d_read``, which is returned and made anew without one. Writes on ``d_y``."""
+    fresh = d_read is None and HERE[0] in taps  # the first product covers all of it
+    if d_read is None:
+        d_read = torch.empty_like(read) if fresh else torch.zeros_like(read)
+    source, gradient = _pixels(read), _pixels(d_y)
+    for i, (down, right) in sorted(
+        enumerate(taps), key=lambda tap: tap[1], reverse=True
+    ):  # the pixel first, above last
+        if down:
+            d_y[:, 0] = 0
+        outside = _edge(d_y, right).clone() if right else None
+        if outside is not None:
+            _edge(d_y, right).zero_()
+        distance = -(down * read.shape[2] + right)
+        size = len(gradient) - distance
+        if size > 0:
+            _pixels(d_read)[:size].addmm_(gradient[distance:], weight[i].t(), beta=0 if fresh else 1)
+            fresh = False
+        if size > 0 and d_weight is not None:
+            d_weight[i].addmm_(source[:size].t(), gradient[distance:])
+        if outside is not None:
+            _edge(d_y, right).copy_(outside)
+    return d_read
 
 
-def _inner(pixels: Tensor, size: tuple[int, int, int]) -> Tensor:
-    """The images in a list of pixels without its margins, [N, H, W, C], a view."""
-    n, h, w = size
-    return pixels.view(n, h + 1, w + 1, -1)[:, 1:, :w]
+def _plain_gradients(
+    links: Sequence[Link], tensors: Sequence[Tensor], wanted: Sequence[bool], d_y: Tensor
+) -> list[Tensor | None]:
+    """The gradients of what goes into a stack, which can be derived in their turn."""
+    x, *parameters = [t.view_as(t) for t in tensors]  # whatever else joins them is no part of this derivative
+    y = plain_stack(x, links, parameters)
+    asked = [t for t, want in zip((x, *parameters), wanted, strict=True) if want]
+    gradients = iter(torch.autograd.grad(y, asked, d_y, create_graph=True))
+    return [next(gradients) if want else None for want in wanted]
 
 
-def _add_products(parts: list[tuple[Tensor, Tensor]], out: Tensor) -> None:
-    """out += a @ b for each pair."""
-    for a, b in parts:
-        out.addmm_(a, b)
+class _TapStack(torch.autograd.Function):
+    """Inside, images are [n, H, W, C]."""
 
-
-class _TapConvolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, taps: Taps) -> Tensor:
+    def forward(ctx: Any, x: Tensor, links: tuple[Link, ...], keep: bool, *parameters: Tensor) -> Tensor:
         n, _, h, w = x.shape
-        shifts = [down * (w + 1) + right for down, right in taps]
-        before = -min(shifts)
-        pixels = _pixels(x, before, 0)
-        y = bias.expand(len(pixels) - before, -1).contiguous()
-        for start in range(0, len(y), ROWS):
-            part = y[start : start + ROWS]
-            sources = [pixels[before + start + s : before + start + s + len(part)] for s in shifts]
-            _add_products(list(zip(sources, weight, strict=True)), part)
-        ctx.save_for_backward(pixels, weight)
-        ctx.size, ctx.shifts = (n, h, w), shifts
-        return _inner(y, (n, h, w)).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+        images = x.permute(0, 2, 3, 1).contiguous()
+        y = x.new_empty(n, h, w, parameters[-1].shape[0])
+        saved: list[Tensor | None] = []  # of each part and link: what it reads and, if it is rectified, what it gives
+        for part in _parts(n, h * w):
+            kept = z = images[part]
+            for link, weight, bias in zip(links, parameters[::2], parameters[1::2], strict=True):
+                kept = z if link.opens else kept
+                read = z.relu() if link.relu_before else z
+                z = _convolve(read, link.taps, weight, bias)
+                if link.relu_after:
+                    z.relu_()
+                if keep:
+                    saved += [read, z if link.relu_after else None]
+                if link.closes:
+                    z = kept + z if link.relu_after else z.add_(kept)
+            y[part] = z
+        ctx.links = links
+        ctx.save_for_backward(x, *parameters, *saved)
+        return y
 
     @staticmethod
-    def backward(ctx: Any, d_y: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
-        pixels, weight = ctx.saved_tensors
-        shifts, margin = ctx.shifts, -min(ctx.shifts)
-        gradient = _pixels(d_y, 0, margin)  # zero at the margins: what was computed there does not count
-        size = len(gradient) - margin
-        transposed = weight.transpose(1, 2).contiguous()
-        d_x = d_y.new_zeros(size, weight.shape[1]) if ctx.needs_input_grad[0] else None
-        d_weight = torch.zeros_like(weight)
-        for start in range(0, size, ROWS):
-            end = min(start + ROWS, size)
+    def backward(ctx: Any, d_images: Tensor) -> tuple[Tensor | None, ...]:
+        links: tuple[Link, ...] = ctx.links
+        x, *rest = ctx.saved_tensors
+        parameters, saved = rest[: 2 * len(links)], rest[2 * len(links) :]
+        wanted = [ctx.needs_input_grad[0], *ctx.needs_input_grad[3:]]
+        if torch.is_grad_enabled():  # a derivative of this derivative is wanted
+            d_x, *d_parameters = _plain_gradients(links, [x, *parameters], wanted, d_images)
+            return d_x, None, None, *d_parameters
+        n, _, h, w = x.shape
+        d_x = torch.empty_like(x, memory_format=torch.channels_last) if wanted[0] else None
+        d_parameters = [torch.zeros_like(p) if want else None for p, want in zip(parameters, wanted[1:], strict=True)]
+        for index, part in enumerate(_parts(n, h * w)):
+            d_z = d_images[part].clone(memory_format=torch.contiguous_format)
+            d_kept: Tensor | None = None
+            for i, link in reversed(list(enumerate(links))):
+                read, given = saved[2 * (index * len(links) + i) :][:2]
+                if link.closes:
+                    d_kept = d_z
+                if given is not None:
+                    d_z = threshold_backward(d_z, given, 0)
+                elif link.closes:
+                    d_z = d_z.clone()
+                d_weight, d_bias = d_parameters[2 * i : 2 * i + 2]
+                if d_bias is not None:
+                    d_bias += _pixels(d_z).sum(0)
+                joins = link.opens and not link.relu_before  # then the product goes into the residual's gradient
+                d_read = _gradients(read, d_z, link.taps, parameters[2 * i], d_weight, d_kept if joins else None)
+                d_z = threshold_backward(d_read, read, 0) if link.relu_before else d_read
+                if link.opens and link.relu_before and d_kept is not None:
+                    d_z += d_kept
             if d_x is not None:
-                sources = [gradient[start - s : end - s] for s in shifts]
-                _add_products(list(zip(sources, transposed, strict=True)), d_x[start:end])
-            for d_w, s in zip(d_weight, shifts, strict=True):
-                d_w.addmm_(pixels[margin + start + s : margin + end + s].t(), gradient[start:end])
-        d_image = None if d_x is None else _inner(d_x, ctx.size).permute(0, 3, 1, 2)
-        return d_image, d_weight, gradient.sum(0), None
+                d_x[part] = d_z.permute(0, 3, 1, 2)
+        return d_x, None, None, *d_parameters

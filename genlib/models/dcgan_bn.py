@@ -9,7 +9,10 @@ and the discriminator convolution, LeakyReLU -> convolution, batch norm, LeakyRe
 [-1, 1], weights start as N(0, 0.02^2), as in the paper (section 4). The generator starts at an eighth of the image's size,
 rounded up, and each further layer doubles it, or doubles it less one, so that images of any size come out exactly.
 
-`genlib.models.wgan_gp` has the same generator.
+The discriminator's value is a sum over features of 10 x 10 pixels each, so it sees wrong strokes and not how the parts of a picture fit:
+digits that are right everywhere and wrong as a whole pass. The option ``discriminator_hidden`` gives it a hidden layer over all features.
+
+`genlib.models.wgan_gp` and `genlib.models.gran` have the same players.
 """
 
 import math
@@ -47,10 +50,13 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images [N, C, H, W] in [-1, 1] -> logits of "real", or a critic's scores, [N]. Width, then 2 width channels.
 
-    ``bias``: whether the last value has one; to a critic, of whom only differences count, it would mean nothing.
+    ``hidden``: units of a hidden layer over all features; 0: the value is a sum over them. ``bias``: whether the last value has one; to
+    a critic, of whom only differences count, it would mean nothing.
     """
 
-    def __init__(self, shape: tuple[int, int, int], width: int, *, batch_norm: bool = True, bias: bool = True) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], width: int, hidden: int = 0, *, batch_norm: bool = True, bias: bool = True
+    ) -> None:
         super().__init__()
         channels, height, rows = shape
         half = math.ceil(height / 2), math.ceil(rows / 2)
@@ -61,7 +67,8 @@ class Discriminator(nn.Module):
             shrink(width, 2 * width, half, bias=not batch_norm),
             *([nn.BatchNorm2d(2 * width)] if batch_norm else []),
             nn.LeakyReLU(SLOPE),
-            nn.Conv2d(2 * width, 1, last, bias=bias),
+            *([nn.Conv2d(2 * width, hidden, last), nn.LeakyReLU(SLOPE)] if hidden else []),
+            nn.Conv2d(hidden, 1, 1, bias=bias) if hidden else nn.Conv2d(2 * width, 1, last, bias=bias),
             nn.Flatten(0),
         )
 
@@ -96,6 +103,24 @@ def initialise(network: nn.Module) -> None:
             layer.weight.normal_(1, 0.02)
 
 
+class PairConfig(adversarial.PlayersConfig):
+    """The sizes of the two players."""
+
+    latent: int = Field(64, ge=1, le=1024, description="numbers in the noise z; 2 makes a plane that can be shown")
+    generator_width: int = Field(
+        64, ge=1, le=512, description="channels of G's last block; the two before have two and four times as many"
+    )
+    discriminator_width: int = Field(
+        64, ge=1, le=512, description="channels of D's first layer; the second has twice as many"
+    )
+    discriminator_hidden: int = Field(
+        0,
+        ge=0,
+        le=2048,
+        description="units of a layer of D that sees the picture as a whole; 0: D is a sum over parts of 10 x 10 pixels",
+    )
+
+
 class DCGANBatchNorm(AdversarialModel):
     """Batch norm in both players; see the module docstring."""
 
@@ -106,15 +131,8 @@ class DCGANBatchNorm(AdversarialModel):
         "Adversarial Networks, arXiv:1511.06434"
     )
 
-    class Config(adversarial.Config):
+    class Config(adversarial.Config, PairConfig):
         learning_rate: float = Field(1e-4, gt=0, le=1, description="step size of both Adam optimizers")
-        latent: int = Field(64, ge=1, le=1024, description="numbers in the noise z; 2 makes a plane that can be shown")
-        generator_width: int = Field(
-            64, ge=1, le=512, description="channels of G's last block; the two before have two and four times as many"
-        )
-        discriminator_width: int = Field(
-            64, ge=1, le=512, description="channels of D's first layer; the second has twice as many"
-        )
 
     presets: ClassVar[dict[str, Preset]] = {
         "tutorial": Preset(
@@ -174,6 +192,6 @@ class DCGANBatchNorm(AdversarialModel):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.generator_net = Generator(config.shape, config.latent, config.generator_width)
-        self.discriminator_net = Discriminator(config.shape, config.discriminator_width)
+        self.discriminator_net = Discriminator(config.shape, config.discriminator_width, config.discriminator_hidden)
         initialise(self)
         self.prepare()

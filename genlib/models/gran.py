@@ -30,7 +30,7 @@ from genlib.errors import GenlibError
 from genlib.models import adversarial
 from genlib.models.adversarial import IMAGES_AT_ONCE, AdversarialModel
 from genlib.models.contract import Preset
-from genlib.models.dcgan_bn import SLOPE, Discriminator, grow, initialise, shrink
+from genlib.models.dcgan_bn import SLOPE, Discriminator, PairConfig, grow, initialise, shrink
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class GRAN(AdversarialModel):
         "Im, Kim, Jiang & Memisevic 2016, Generating images with recurrent adversarial networks, arXiv:1602.05110"
     )
 
-    class Config(adversarial.Config):
+    class Config(adversarial.Config, PairConfig):
         steps: int = Field(
             3, ge=1, le=16, description="steps T in which the picture is painted; the paper has 1, 3 and 5"
         )
@@ -132,12 +132,6 @@ class GRAN(AdversarialModel):
             "increment", description="what the encoder sees: what the last step added, or the picture so far"
         )
         hidden: int = Field(128, ge=1, le=2048, description="numbers in the hidden states of noise and feedback")
-        generator_width: int = Field(
-            64, ge=1, le=512, description="channels of G's last block; the two before have two and four times as many"
-        )
-        discriminator_width: int = Field(
-            64, ge=1, le=512, description="channels of D's first layer; the second has twice as many"
-        )
 
     presets: ClassVar[dict[str, Preset]] = {
         "tutorial": Preset(
@@ -185,7 +179,7 @@ class GRAN(AdversarialModel):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.generator_net = Generator(config)
-        self.discriminator_net = Discriminator(config.shape, config.discriminator_width)
+        self.discriminator_net = Discriminator(config.shape, config.discriminator_width, config.discriminator_hidden)
         initialise(self.discriminator_net)
         self.prepare()
 

@@ -16,10 +16,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from genlib.models import adversarial
 from genlib.models.adversarial import WassersteinModel
 from genlib.models.contract import TRAINING, Preset
-from genlib.models.dcgan_bn import Discriminator, Generator, initialise
+from genlib.models.dcgan_bn import Discriminator, Generator, PairConfig, initialise
 
 
 class WGANGP(WassersteinModel):
@@ -31,17 +30,10 @@ class WGANGP(WassersteinModel):
         "Gulrajani, Ahmed, Arjovsky, Dumoulin & Courville 2017, Improved Training of Wasserstein GANs, arXiv:1704.00028"
     )
 
-    class Config(adversarial.PlayersConfig):
+    class Config(PairConfig):
         learning_rate: float = Field(5e-5, gt=0, le=1, description="step size of both Adam optimizers")
         batch_size: int = Field(
             320, ge=2, le=4096, description="images per training step, shared among the critic's steps"
-        )
-        latent: int = Field(64, ge=1, le=1024, description="numbers in the noise z; 2 makes a plane that can be shown")
-        generator_width: int = Field(
-            64, ge=1, le=512, description="channels of G's last block; the two before have two and four times as many"
-        )
-        discriminator_width: int = Field(
-            64, ge=1, le=512, description="channels of the critic's first layer; the second has twice as many"
         )
         discriminator_steps: int = Field(
             5, ge=1, le=20, description="steps of the critic per training step", json_schema_extra=TRAINING
@@ -128,6 +120,10 @@ class WGANGP(WassersteinModel):
         self.generator_net = Generator(config.shape, config.latent, config.generator_width)
         initialise(self.generator_net)
         self.discriminator_net = Discriminator(
-            config.shape, config.discriminator_width, batch_norm=config.critic_batch_norm, bias=False
+            config.shape,
+            config.discriminator_width,
+            config.discriminator_hidden,
+            batch_norm=config.critic_batch_norm,
+            bias=False,
         )
         self.prepare()

@@ -10,14 +10,13 @@ import streamlit as st
 from genlib.evaluation import receptive_field, training_seconds
 from genlib.evaluation.claims import Claim, judge
 from genlib.evaluation.comparison import Marked
-from genlib.evaluation.rate_distortion import Point, RateDistortion
 from genlib.evaluation.verdicts import SEEDS, Contender
 from genlib.models import catalogue
 from genlib.models.autoregressive import AutoregressiveModel
-from genlib.training import checkpoint, files
 from genlib.training.run import Run, all_runs
 from genlib.ui import models, runs
 from genlib.ui.compare_rows import Figures, facts
+from genlib.ui.kept_curves import kept_curve
 
 STEP_IMAGES = 16  # images of a timed training step
 POINTS = 5  # validations without which a run's curve has no form yet
@@ -84,6 +83,7 @@ def _contender(one: Marked, figures: Figures, closer: bool) -> Contender:
     version = models.version(row.name)
     closer = closer and issubclass(catalogue.get(known.model), AutoregressiveModel)
     seconds = figures.milliseconds.get(row.name)
+    kept = kept_curve(row.name)
     return Contender(
         row,
         known.model,
@@ -93,16 +93,8 @@ def _contender(one: Marked, figures: Figures, closer: bool) -> Contender:
         _step_seconds(row.name, version) if closer else None,
         _sees(row.name, version) if closer else None,
         _curves(known.model, row.data),
-        _distortion(row.name),
+        () if kept is None else kept.result.points,
     )
-
-
-def _distortion(name: str) -> tuple[Point, ...]:
-    """The points of the rate-distortion curves that are kept beside a shipped checkpoint."""
-    path = checkpoint.distortion_path(name)
-    if name not in checkpoint.shipped() or not path.is_file():
-        return ()
-    return RateDistortion.from_json(files.read_json(path)).points
 
 
 def words(found: Sequence[Claim]) -> str:

@@ -1,20 +1,18 @@
 """Quality against bits: of many test pictures, as it was measured and kept, or of the picture that is shown, measured now."""
 
-from typing import Any
-
 import streamlit as st
 from torch import Tensor
 
 from genlib.codec import lossy
 from genlib.codec.container import Container
-from genlib.errors import GenlibError
 from genlib.evaluation import rate_distortion
+from genlib.evaluation.rate_distortion import Kept
 from genlib.evaluation.standard_codecs import CODECS, at_bits
 from genlib.figures import compression as figures
 from genlib.figures.compression import Curve
-from genlib.training import checkpoint, files
 from genlib.ui import models
 from genlib.ui.compression import Settings
+from genlib.ui.kept_curves import kept_curve
 from genlib.ui.recent import Recent
 
 BITS = (77, 153, 307, 612, 1228, 2456)
@@ -39,8 +37,8 @@ def show(s: Settings) -> None:
     if not opened.open:
         return
     with opened:
-        kept = _kept(s.checkpoint)
-        of_many = f"{kept['images']} test pictures" if kept else ""
+        kept = kept_curve(s.checkpoint)
+        of_many = f"{kept.result.images} test pictures" if kept else ""
         left, middle, right = st.columns([3, 3, 2], vertical_alignment="bottom")
         sources = [of_many, THIS] if kept else [THIS]
         source = left.segmented_control("Of", sources, default=sources[0], required=True, key="compression-curve-of")
@@ -57,33 +55,18 @@ def show(s: Settings) -> None:
         st.caption(_caption(kept if source == of_many else None, headers))
 
 
-def _caption(kept: dict[str, Any] | None, headers: bool) -> str:
+def _caption(kept: Kept | None, headers: bool) -> str:
     if kept is None:
         return "Bits of the picture's own data; no codec's header counts."
     counted = (
         "Whole files, headers counted." if headers else "Bits of the pictures' own data; no codec's header counts."
     )
-    return f"{counted} Measured by `{kept['command']}` on {kept['machine']}."
+    return f"{counted} Measured by `{kept.command}` on {kept.machine}."
 
 
-def _kept(name: str) -> dict[str, Any] | None:
-    """The kept evaluation of a shipped checkpoint, if there is one."""
-    path = checkpoint.distortion_path(name)
-    if name not in checkpoint.shipped() or not path.is_file():
-        return None
-    try:
-        return files.read_json(path)
-    except GenlibError as error:
-        st.error(str(error), icon="⚠️")
-        return None
-
-
-def _of_many(kept: dict[str, Any], field: str, headers: bool) -> list[Curve]:
-    found: dict[str, dict[float, float]] = {}
-    for point in kept["points"]:
-        if point["headers"] == headers:  # of budgets below a format's smallest file there is one point
-            found.setdefault(point["coder"], {})[point["bits"]] = point[field]
-    return [Curve(name, sorted(points), [points[bits] for bits in sorted(points)]) for name, points in found.items()]
+def _of_many(kept: Kept, field: str, headers: bool) -> list[Curve]:
+    found = kept.result.curves(field, headers=headers)
+    return [Curve(name, list(points), list(points.values())) for name, points in found.items()]
 
 
 def _of_this(s: Settings, measure: str) -> list[Curve]:

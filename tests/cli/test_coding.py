@@ -10,6 +10,10 @@ from cli_home import Home
 from PIL import Image
 
 from genlib.codec.container import Container
+from genlib.codec.tables import BITS
+from genlib.models import create
+from genlib.training import checkpoint
+from genlib.training.checkpoint import Origin
 
 MODEL = "pixelcnn-mnist"
 
@@ -123,6 +127,67 @@ def test_sizes_hold_the_formats_against_each_other(home: Home) -> None:
     )
     assert "all in one file" in home.done("sizes", MODEL, "--images", 2).stdout
     assert "no exact likelihood pixel by pixel" in home.refused("sizes", "vae-mnist")
+
+
+@pytest.fixture
+def coder(home: Home, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An untrained conv-draw among the shipped checkpoints, and no code tables."""
+    monkeypatch.setenv("GENLIB_CODES", str(home.folder / "codes"))
+    model = create("conv-draw", data="mnist", steps=2, hidden=4, latent=2, read=4, patch=7)
+    path = home.folder / "checkpoints" / "conv-draw-small.safetensors"
+    checkpoint.save(path, model, model.state_dict(), Origin("mnist"))
+    return path.stem
+
+
+def test_counted_codes_are_those_that_files_are_written_with(home: Home, coder: str) -> None:
+    home.done("compress", "mnist:test:0-2", "before.glc", "--model", coder, "--bits", 60)
+    found = json.loads(home.done("calibrate", coder, "--images", 16, "--json").stdout)
+    assert found["images"] == 10, "the validation pictures of these tests' data"
+    assert [rate["bits"] for rate in found["rates"]] == list(BITS)
+    assert all(1 <= rate["steps"] <= 2 and rate["grid"] > 0 and rate["gain"] > 0 for rate in found["rates"])
+    assert Path(found["file"]) == home.folder / "codes" / f"{coder}.safetensors"
+    home.done("compress", "mnist:test:0-2", "after.glc", "--model", coder, "--bits", 60)
+    home.done("decompress", "after.glc", "back")
+    assert len(list((home.folder / "back").iterdir())) == 3
+    assert "other code tables" in home.refused("decompress", "before.glc", "again")
+    assert "'vae-mnist' is a vae, which has no stepwise code" in home.refused("calibrate", "vae-mnist")
+
+
+def test_distortion_is_measured_kept_and_drawn(home: Home, coder: str) -> None:
+    arguments = ("distortion", coder, "--images", 2, "--bits", 60, "--bits", 3000)
+    result = json.loads(home.done(*arguments, "--keep", "--plot", "curve.png", "--json").stdout)
+    assert result["command"] == f"genlib distortion {coder} --images 2 --bits 60 --bits 3000"
+    assert {point["budget"] for point in result["points"]} == {60, 3000}
+    for point in result["points"]:
+        if point["coder"].startswith("conv-draw"):
+            assert point["bits"] <= point["budget"]
+    drawn = (home.folder / "curve.png").read_bytes()
+    assert json.loads(home.done("distortion", coder, "--kept", "--plot", "again.png", "--json").stdout) == result
+    assert (home.folder / "again.png").read_bytes() == drawn
+    assert "headers not counted" in home.done("distortion", coder, "--kept").stdout
+
+
+def test_what_has_no_distortion(home: Home, coder: str) -> None:
+    kept = home.folder / "checkpoints" / f"{coder}.distortion.json"
+    for arguments, sentence in (
+        (("vae-mnist",), "'vae-mnist' is a vae, which has no stepwise code"),
+        ((coder, "--bits", "0"), "0.0 is not in the range"),
+        ((coder, "--plot", "curve.jpg"), "--plot curve.jpg is not a .png file"),
+        ((coder, "--kept"), f"measure it with `genlib distortion {coder} --keep`"),
+        ((coder, "--kept", "--keep"), "--kept measures nothing"),
+        (("no-run", "--keep"), "'no-run' has no card to keep a result beside"),
+    ):
+        assert sentence in home.refused("distortion", *arguments), arguments
+    for damaged in (
+        "",
+        "[]",
+        '{"points": []}',
+        '{"command": "", "machine": "", "data": "", "images": 1, "header": 1, "points": [1]}',
+    ):
+        kept.write_text(damaged)
+        assert f"measure it again with `genlib distortion {coder} --keep`" in home.refused(
+            "distortion", coder, "--kept"
+        )
 
 
 # --- whatever is wrong -----------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 """Rate and distortion: sizes are those of real files, within the budget, and the measures are what they are called."""
 
 import io
+import json
 import math
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from genlib.codec import lossy
 from genlib.data import Dataset, describe
 from genlib.data.few import load_few
+from genlib.errors import GenlibError
 from genlib.evaluation import rate_distortion as module
-from genlib.evaluation.rate_distortion import RateDistortion, rate_distortion
+from genlib.evaluation.rate_distortion import RateDistortion, rate_distortion, read_kept
 from genlib.evaluation.standard_codecs import CODECS, at_bits
 from genlib.models.conv_draw import ConvDRAW
 
@@ -93,3 +96,36 @@ def test_json_and_back() -> None:
     again = RateDistortion.from_json(found().as_json())
     assert [p.coder for p in again.points] == [p.coder for p in found().points]
     assert math.isclose(again.points[0].psnr, found().points[0].psnr, abs_tol=1e-3)
+
+
+def test_curves_rise_with_the_bits() -> None:
+    curves = found().curves("psnr", headers=False)
+    assert list(curves) == list(dict.fromkeys(p.coder for p in found().points))
+    for coder, curve in curves.items():
+        assert list(curve) == sorted(curve)
+        wanted = {p.bits: p.psnr for p in found().points if p.coder == coder and not p.headers}
+        assert curve == wanted
+
+
+def test_a_kept_result_is_read_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "some-model.distortion.json"
+    value = {"command": "c", "machine": "m", **found().as_json()}
+    path.write_text(json.dumps(value))
+    kept = read_kept(path)
+    assert (kept.command, kept.machine) == ("c", "m")
+    assert kept.result.as_json() == found().as_json()
+    wrong = {**value["points"][0], "psnr": "high"}
+    for damaged in (
+        "{",
+        "[]",
+        json.dumps({**value, "points": [wrong]}),
+        json.dumps({**value, "points": [{"coder": "x"}]}),
+    ):
+        path.write_text(damaged)
+        with pytest.raises(
+            GenlibError, match=r"kept curve .* cannot be read .*`genlib distortion some-model --keep`\.$"
+        ):
+            read_kept(path)
+    path.unlink()
+    with pytest.raises(GenlibError, match="cannot be read"):
+        read_kept(path)

@@ -246,6 +246,23 @@ def test_the_critic_finds_the_distance_between_two_pictures() -> None:
     assert mean["slope"] == pytest.approx(1 + distance / 200, abs=0.08)
 
 
+@pytest.mark.parametrize("name", ["dcgan-bn", "wgan-gp", "gran"])
+@pytest.mark.parametrize("hidden", [0, 16])
+def test_only_a_hidden_layer_sees_how_parts_fit(name: str, hidden: int) -> None:
+    """Without one, what two strokes far apart change together is the sum of what each changes."""
+    model = create(name, data="mnist", generator_width=4, discriminator_width=8, discriminator_hidden=hidden)
+    pictures = torch.full((4, 1, 28, 28), 0.5)  # the networks' zero, so that strokes turn hidden units on and off
+    pictures[1::2, 0, 3:9, 5] = 1
+    pictures[2:, 0, 20:26, 18] = 1
+    with model.evaluating(), torch.no_grad():
+        for parameter, weight in model.discriminator_net.named_parameters():
+            weight.mul_(0 if parameter.endswith("bias") else 20)  # small as they begin, all would drown in rounding
+        neither, first, second, both = model.discriminator_net(model._to_pixels(pictures)).double().tolist()
+    together, apart = both - neither, (first - neither) + (second - neither)
+    assert abs(apart) > 1e-2
+    assert (abs(together - apart) < 1e-4 * abs(apart)) == (not hidden)
+
+
 @pytest.mark.parametrize("name", ADVERSARIES)
 def test_distributions_are_what_the_means_are_about(name: str) -> None:
     model = tiny(name)

@@ -160,7 +160,8 @@ def test_the_curve_is_the_kept_one_or_measured_now(
             for coder in ("conv-draw WPV", "JPEG")
             for headers in (False, True)
         ]
-        path.write_text(json.dumps({"images": 200, "command": "genlib distortion x", "machine": "m", "points": points}))
+        kept_result = {"data": "mnist", "images": 200, "header": 40.0, "points": points}
+        path.write_text(json.dumps({"command": "genlib distortion x", "machine": "m", **kept_result}))
     monkeypatch.setattr(checkpoint, "distortion_path", lambda name: path)
     app = open_page("compression", view="Lossy", coder="conv-draw-mnist", bits="307")
     app.session_state["compression-curve"] = True
