@@ -70,7 +70,7 @@ def seed_control() -> int:
 
 def choose_data() -> str:
     """The data set whose models are shown; a choice once checkpoints of several ship."""
-    kinds = list(dict.fromkeys(_data(name) for name in _names()))
+    kinds = list(dict.fromkeys(_facts(name)[1] for name in _names()))
     kinds.sort(key=lambda data: (data != "mnist", data))
     if not kinds:
         raise GenlibError(
@@ -83,8 +83,9 @@ def choose_data() -> str:
 
 
 def names_of(data: str) -> list[str]:
-    """The shipped checkpoints of a data set."""
-    return [name for name in _names() if _data(name) == data]
+    """The shipped checkpoints of a data set: of several of one model, that with the plain name, as the others are its variants."""
+    names = [name for name in _names() if _facts(name)[1] == data]
+    return [name for name in names if name == (plain := f"{_facts(name)[0]}-{data}") or plain not in names]
 
 
 def _names() -> list[str]:
@@ -92,12 +93,13 @@ def _names() -> list[str]:
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _data(name: str) -> str:
-    """What a shipped checkpoint was trained on, as its card says; one without a readable card is shown with MNIST's."""
+def _facts(name: str) -> tuple[str, str]:
+    """A shipped checkpoint's model and data set, as its card says; one without a readable card is shown with MNIST's."""
     try:
-        return str(files.read_json(shipped_folder() / f"{name}.json")["data"])
+        card = files.read_json(shipped_folder() / f"{name}.json")
+        return str(card["model"]), str(card["data"])
     except (GenlibError, KeyError):
-        return "mnist"
+        return name, "mnist"
 
 
 class Place(NamedTuple):

@@ -1,6 +1,9 @@
 """The home page without a browser."""
 
+import json
+
 from genlib.models import catalogue
+from genlib.ui import home
 
 
 def test_a_wall_of_every_shipped_model_and_a_door_to_every_page(open_page):
@@ -23,3 +26,18 @@ def test_a_broken_checkpoint_says_so_and_the_others_are_drawn(open_page, tmp_pat
     assert len(app.error) == 1
     assert "vae-mnist" in app.error[0].value
     assert any("pictures in" in caption.value for caption in app.caption)
+
+
+def test_of_several_checkpoints_of_a_model_the_plain_one_is_shown(open_page, tmp_path, checkpoints, monkeypatch):
+    for name in ("vae-mnist", "vae-mnist-beta4", "gan-mnist-wide"):
+        source = checkpoints / f"{name.split('-')[0]}-mnist.safetensors"
+        (tmp_path / f"{name}.safetensors").write_bytes(source.read_bytes())
+        (tmp_path / f"{name}.json").write_text(json.dumps({"model": name.split("-")[0], "data": "mnist"}))
+    monkeypatch.setenv("GENLIB_CHECKPOINTS", str(tmp_path))
+    home._facts.clear()
+    app = open_page("home")
+    assert not app.exception
+    shown = [block.value for block in app.markdown if block.value.startswith("**")]
+    assert "**vae-mnist**" in shown
+    assert "**vae-mnist-beta4**" not in shown
+    assert "**gan-mnist-wide**" in shown, "the only one of its model"
