@@ -19,12 +19,23 @@ CELLS = 10  # a side, of equal prior mass, to count the empty ones
 
 def candidates() -> dict[str, str]:
     """Checkpoints whose codes are planes: name -> a few words on how it was trained."""
-    found = {}
+    found: dict[str, tuple[float, str]] = {}
     for name in models.available(latent.CODES):
         header = checkpoint.read_header(checkpoint.find_named(name))
         if header.config.get("latent") == 2:
-            found[name] = f"β = {header.config['beta']:g}" if "beta" in header.config else header.model
-    return found
+            beta = header.config.get("beta")
+            found[name] = (0.0, header.model) if beta is None else (beta, f"β = {beta:g}")
+    return {name: found[name][1] for name in sorted(found, key=lambda name: (found[name][0], name))}
+
+
+def _series(first: str, known: Sequence[str]) -> list[str]:
+    """What stands side by side at first: planes of one model and data set, in order of beta. Of the open plane's model if it has
+    several, else of the one with most."""
+    kinds = {name: models.available()[name] for name in known}
+    groups = [[other for other in known if kinds[other] == kinds[name]] for name in known]
+    of_first = next((group for group in groups if first in group), [])
+    largest = of_first if len(of_first) > 1 else max(groups, key=len)
+    return (largest if len(largest) > 1 else list(known))[:MOST]
 
 
 def show(s: Settings) -> list[str]:
@@ -60,8 +71,7 @@ def _choose(s: Settings, known: dict[str, str]) -> list[str]:
             links.refuse("planes", f"{name[:60]!r} in the link is no plane here: choose among {', '.join(known)}.")
             asked = []
             break
-    first = [s.checkpoint] if s.checkpoint in known else []
-    default = (asked or [*first, *(name for name in known if name not in first)])[:MOST]
+    default = asked[:MOST] or _series(s.checkpoint, list(known))
     if "latent-planes" not in st.session_state:
         st.session_state["latent-planes"] = default
     else:

@@ -382,6 +382,21 @@ def test_a_view_that_the_other_kind_of_model_lacks_gives_way(page, many: str, no
 # -- models and data of every kind -------------------------------------------------------------------------------------
 
 
+def test_at_first_a_series_stands_side_by_side(page, tmp_path, monkeypatch) -> None:
+    """Planes of one model that differ in beta, in its order; not the open one, which is alone of its kind."""
+    shape = {"latent": 2, "hidden": 8}
+    for beta in (4.0, 0.0, 1.0):
+        save(
+            tmp_path / f"vae-mlp-mnist-beta{beta:g}.safetensors",
+            genlib.create("vae-mlp", data="mnist", beta=beta, **shape),
+        )
+    save(tmp_path / "vae-mnist.safetensors", lively_vae())
+    monkeypatch.setenv("GENLIB_CHECKPOINTS", str(tmp_path))
+    models._available.clear()
+    app = page(model="vae-mnist", view="Planes")
+    assert link(app)["planes"] == ",".join(f"vae-mlp-mnist-beta{beta}" for beta in (0, 1, 4))
+
+
 def test_collapsed_and_far_planes_are_called_by_name(page) -> None:
     collapsed, far, fine = (page(model=f"vae-mnist{end}") for end in ("-collapsed", "-far", ""))
     assert "KL collapse" in collapsed.warning[0].value
