@@ -127,7 +127,7 @@ def show_reading(s: Settings) -> None:
     else:
         box = boxes(t.read, t.read_grid, figures.READ)
         panels.append(Panel("Where it reads", pixels, box, figures.centres(t.read, t.read_grid, 0), figures.READ))
-    panels.append(Panel("Canvas, where it writes", figures.canvases(t, 0), writing_boxes(t)))
+    panels.append(canvas_panel(t))
     panels.append(Panel("What this step changed", figures.changes(t, 0)))
     kl = t.kl[0].cpu().numpy()
     series = [Series("KL", kl, unit="nats")]
@@ -150,7 +150,7 @@ def show_generating(s: Settings) -> None:
     rest = type(t)(**{**vars(t), "canvases": t.canvases[1:]})
     panels = [
         *([example_panel(t)] if s.shown else []),
-        Panel("Canvas, where it writes", figures.canvases(t, 0), writing_boxes(t)),
+        canvas_panel(t),
         Panel("What this step changed", figures.changes(t, 0)),
         Panel(f"{OTHERS} more at the same time", figures.wall(rest, 4)),
     ]
@@ -174,6 +174,11 @@ def example_panel(t: Any) -> Panel:
         figures.centres(t.example, t.example_grid, 0),
         figures.EXAMPLE,
     )
+
+
+def canvas_panel(t: Any) -> Panel:
+    """The canvas of the trace's first picture, with the box in which it is written, if the model has one."""
+    return Panel("Canvas" if t.write is None else "Canvas, where it writes", figures.canvases(t, 0), writing_boxes(t))
 
 
 def writing_boxes(t: Any) -> list[list[Box]]:

@@ -5,7 +5,7 @@ from genlib.ui.components import Attention
 from genlib.ui.glimpses import Settings
 
 NOTICE = """
-* **It does not draw at once.** Each step adds to the canvas; the digit gets sharper as errors are mended. The orange box is where it writes, the blue one where it reads.
+* **It does not draw at once.** Each step adds to the canvas; the digit gets sharper as errors are mended. DRAW's orange box is where it writes, the blue one where it reads.
 * **A small, sharp box is a pen; a wide, blurred one is a brush.** The box's side is the stride times (N - 1), the thickness of its line the width of the filters.
 * **KL per step is what the picture costs.** A step with a high bar took much from the image; steps near zero only polish. The sum of all bars is the price of the code in nats.
 * **Generating is the same without reading**: codes come from the prior instead of the image, and the box still follows the strokes.
