@@ -10,8 +10,8 @@ to be known, and the symbol k is chosen that minimises
 
 (Yang, Bamler & Mandt 2020, "Variational Bayesian Quantization", arXiv:2002.08158, eq. 6). The posterior of a step is asked after
 the symbols of the steps before have been decoded, so later steps mend what the rounding of earlier ones spoilt. The weight is
-sought for each picture, so that its symbols cost just less than the bits it may have. It is not in the file: the decoder
-needs the symbols alone.
+sought for each picture, so that its symbols cost just less than the bits it may have; then genlib/codec/refining.py asks the
+picture itself for better ones. None of that is in the file: the decoder needs the symbols alone.
 
 Fields of the file: 2 bytes that stand for the tables, 1 for the rate, 1 for the steps. The payload, one range-coded stream
 of all pictures, is never longer than bits x pictures.
@@ -19,13 +19,14 @@ of all pictures, is never longer than bits x pictures.
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from genlib.codec.container import Container
+from genlib.codec.refining import Symbols, like, refine
 from genlib.codec.stream import decoder, encoder, same_arithmetic, seal
 from genlib.codec.tables import LARGEST, CodeTables, Rate, contexts, tables_of
 from genlib.errors import GenlibError
@@ -36,23 +37,10 @@ from genlib.models.contract import Model
 CHUNK = 64  # pictures that go through the steps together; part of the format, as other batches add in other orders
 TRIES = 9  # of the bisection
 SLACK = 1.0  # bits a picture that are left to the coder's own rounding; if it should need more, it gets them
-MORE = 4  # weights tried after it
-STRIDE = 0.04  # between their logarithms
 WEIGHTS = (-7.0, 7.0)  # natural logarithms of the weights between which it looks
 
 Progress = Callable[[int, int], None]
 """Called with (pictures done, pictures in all)."""
-
-
-class Symbols(NamedTuple):
-    """What is written of N pictures."""
-
-    values: Tensor
-    """int8 [N, steps, channels, h, w]."""
-    nats: Tensor
-    """What they cost by the tables, float64 [N, steps]."""
-    error: Tensor
-    """Mean square of what the picture misses, when it is finished by the prior's mean, float32 [N]."""
 
 
 def can_code(model: Model | type[Model]) -> bool:
@@ -156,29 +144,24 @@ def coder_of(model: Model) -> Any:
 def choose(model: Any, images: Tensor, rate: Rate, bits: float) -> Symbols:
     """The symbols of images [N, C, H, W], each picture's at most ``bits`` bits by the tables.
 
-    Of all weights that are tried and not too dear, the one whose picture, finished by the prior's mean, is nearest. Where even
-    zeros would be too long, fewer steps are kept: of the whole batch, so that the file need say it once.
+    Of all weights that are tried and not too dear, the one whose picture, finished by the prior's mean, is nearest; then refined.
+    Where even zeros would be too long, fewer steps are kept: of the whole batch, so that the file need say it once.
     """
     nats = bits * math.log(2)
     steps = _affordable(model, rate, nats)
     n = len(images)
     best = quantise(model, images, rate, steps, torch.full((n,), torch.inf))
+    if not steps or not n:
+        return best
     low, high = (torch.full((n,), end, dtype=torch.float64) for end in WEIGHTS)
-    for turn in range(TRIES + MORE if steps else 0):
-        # at first half the interval; then down from its end in small strides, as a lower weight may happen to cost less
-        middle = (low + high) / 2 if turn < TRIES else high - STRIDE * (turn - TRIES + 1)
+    for _ in range(TRIES):
+        middle = (low + high) / 2
         found = quantise(model, images, rate, steps, middle.exp().float())
-        fits = found.nats.sum(1) <= nats
-        if turn < TRIES:
-            low, high = torch.where(fits, low, middle), torch.where(fits, middle, high)
+        fits = found.nats <= nats
+        low, high = torch.where(fits, low, middle), torch.where(fits, middle, high)
         better = fits & (found.error < best.error)
-        best = Symbols(*(torch.where(_like(better, new), new, old) for new, old in zip(found, best, strict=True)))
-    return best
-
-
-def _like(flags: Tensor, values: Tensor) -> Tensor:
-    """[N] -> [N, 1, ...], to choose among ``values`` [N, ...]."""
-    return flags.view(-1, *(1 for _ in values.shape[1:]))
+        best = Symbols(*(torch.where(like(better, new), new, old) for new, old in zip(found, best, strict=True)))
+    return refine(model, best.values, images, rate, nats)
 
 
 def _affordable(model: Any, rate: Rate, nats: float) -> int:
@@ -191,7 +174,7 @@ def _affordable(model: Any, rate: Rate, nats: float) -> int:
 @torch.no_grad()
 def quantise(model: Any, images: Tensor, rate: Rate, steps: int, weight: Tensor) -> Symbols:
     """The symbols of ``steps`` steps when a nat weighs ``weight`` [N]; infinity: zeros alone."""
-    costs = rate.nats
+    costs, spacing = rate.nats, rate.grid / rate.gain
     with full_precision(images.device):
         state, seen = model.begin(len(images)), model.see(images)
         shape = len(images), *model.prior(state)[0].shape[1:]
@@ -201,8 +184,8 @@ def quantise(model: Any, images: Tensor, rate: Rate, steps: int, weight: Tensor)
             prior = model.prior(state)
             mean, log_sigma = prior
             state, (q_mean, q_log_sigma) = model.posterior(state, prior, seen)
-            target = (q_mean - mean) / (log_sigma.exp() * rate.grid)  # in steps of the grid
-            precision = 0.5 * ((log_sigma - q_log_sigma).exp() * rate.grid).square()
+            target = (q_mean - mean) / (log_sigma.exp() * spacing)  # in steps of the grid
+            precision = 0.5 * ((log_sigma - q_log_sigma).exp() * spacing).square()
             k, cost = _decide(target, precision, weight.view(-1, 1, 1, 1), costs[t], before)
             values.append(k.to(torch.int8))
             nats.append(cost.flatten(1).double().sum(1))
@@ -213,8 +196,8 @@ def quantise(model: Any, images: Tensor, rate: Rate, steps: int, weight: Tensor)
         error = (model.picture(state) - images).square().mean((1, 2, 3))
     if not steps:
         none = torch.zeros(shape[0], 0, *shape[1:], dtype=torch.int8)
-        return Symbols(none, torch.zeros(shape[0], 0, dtype=torch.float64), error)
-    return Symbols(torch.stack(values, 1), torch.stack(nats, 1), error)
+        return Symbols(none, torch.zeros(shape[0], dtype=torch.float64), error)
+    return Symbols(torch.stack(values, 1), torch.stack(nats).sum(0), error)
 
 
 def _decide(target: Tensor, precision: Tensor, weight: Tensor, costs: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:

@@ -33,11 +33,12 @@ from genlib.errors import GenlibError
 from genlib.models.contract import Model
 
 LARGEST = 7  # |k|; with a grid of one sigma, no draw of the prior in 10^11 lies beyond
+GRID, GAIN = 2.0, 1.4  # of guessed tables; counted ones begin their search there
 SYMBOLS = 2 * LARGEST + 1
 CONTEXTS = 4
-BITS = (77, 153, 307, 460, 612, 1228, 2456)  # for which tables are made; others take the nearest
+BITS = (77, 153, 307, 460, 612, 920, 1228, 1842, 2456)  # for which tables are made; others take the nearest
 ONE = 1 << 14  # the sum of the counts in a table: what is stored
-FORMAT = 1
+FORMAT = 2
 METADATA = "genlib-codes"
 MAX_BYTES = 64 << 20
 
@@ -45,11 +46,16 @@ MAX_BYTES = 64 << 20
 @dataclass(frozen=True)
 class Rate:
     """One operating point. ``bits`` of a picture it is meant for, ``steps`` that are kept, ``grid`` in units of the prior's
-    sigma; ``counts`` int16 [steps, channels, CONTEXTS, SYMBOLS], each row adds up to `ONE`."""
+    sigma; ``counts`` int16 [steps, channels, CONTEXTS, SYMBOLS], each row adds up to `ONE`.
+
+    ``gain``, which only the encoder needs: a symbol stands for posteriors whose means are gain times nearer to the prior's. A
+    decoder was trained on draws of the posterior, whose noise it has learned to shrink away. What was rounded has no such
+    noise, and would be shrunk all the same: so it is written larger."""
 
     bits: float
     steps: int
     grid: float
+    gain: float
     counts: Tensor
 
     @property
@@ -87,7 +93,7 @@ class CodeTables:
 
     def header(self, model: Model) -> dict[str, str]:
         """The metadata of that file: whose codes these are, and what each table is meant for."""
-        rates = [[rate.bits, rate.steps, rate.grid] for rate in self.rates]
+        rates = [[rate.bits, rate.steps, rate.grid, rate.gain] for rate in self.rates]
         return {METADATA: json.dumps({"format": FORMAT, "digest": digest(model).hex(), "rates": rates})}
 
 
@@ -132,7 +138,7 @@ def guessed(model: Model) -> CodeTables:
         law[k > 0] *= share / law[k > 0].sum()
         more = torch.tensor([0.6, 1.0, 1.5, 2.0], dtype=torch.float64)[:, None]
         histogram = 1e4 * torch.where(k == 0, law, law * more).expand(config.steps, channels, CONTEXTS, SYMBOLS)
-        rates.append(Rate(float(bits), config.steps, 1.0, counted(histogram)))
+        rates.append(Rate(float(bits), config.steps, GRID, GAIN, counted(histogram)))
     return CodeTables(tuple(rates))
 
 
@@ -165,12 +171,12 @@ def read(path: Path) -> CodeTables:
         if value["format"] != FORMAT:
             raise ValueError(f"its format is {value['format']!r}, not {FORMAT}")
         rates = []
-        for i, (bits, steps, grid) in enumerate(value["rates"]):
+        for i, (bits, steps, grid, gain) in enumerate(value["rates"]):
             counts = file.get_tensor(f"{i:03d}")
             fits = counts.dtype == torch.int16 and counts.shape[2:] == (CONTEXTS, SYMBOLS) and len(counts) == steps
             if not fits or (counts < 1).any() or (counts.long().sum(-1) != ONE).any():
                 raise ValueError(f"table {i} is none")
-            rates.append(Rate(float(bits), int(steps), float(grid), counts))
+            rates.append(Rate(float(bits), int(steps), float(grid), float(gain), counts))
         return CodeTables(tuple(rates))
 
 
