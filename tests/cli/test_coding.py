@@ -9,6 +9,7 @@ import pytest
 from cli_home import Home
 from PIL import Image
 
+from genlib.codec import calibration
 from genlib.codec.container import Container
 from genlib.codec.tables import BITS
 from genlib.models import create
@@ -139,7 +140,11 @@ def coder(home: Home, monkeypatch: pytest.MonkeyPatch) -> str:
     return path.stem
 
 
-def test_counted_codes_are_those_that_files_are_written_with(home: Home, coder: str) -> None:
+def test_counted_codes_are_those_that_files_are_written_with(
+    home: Home, coder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "GRIDS", (calibration.GRID,))  # a search of two places is enough here
+    monkeypatch.setattr(calibration, "GAINS", (calibration.GAIN,))
     home.done("compress", "mnist:test:0-2", "before.glc", "--model", coder, "--bits", 60)
     found = json.loads(home.done("calibrate", coder, "--images", 16, "--json").stdout)
     assert found["images"] == 10, "the validation pictures of these tests' data"
@@ -159,11 +164,11 @@ def test_distortion_is_measured_kept_and_drawn(home: Home, coder: str) -> None:
     assert result["command"] == f"genlib distortion {coder} --images 2 --bits 60 --bits 3000"
     assert {point["budget"] for point in result["points"]} == {60, 3000}
     for point in result["points"]:
-        if point["coder"].startswith("conv-draw"):
+        if point["coder"].startswith("conv-draw") and not point["headers"]:  # which alone have more than 60 bits
             assert point["bits"] <= point["budget"]
-    drawn = (home.folder / "curve.png").read_bytes()
     assert json.loads(home.done("distortion", coder, "--kept", "--plot", "again.png", "--json").stdout) == result
-    assert (home.folder / "again.png").read_bytes() == drawn
+    for name in ("curve.png", "again.png"):
+        assert pixels(home.folder / name).shape[1] > 1000, "two panels"
     assert "headers not counted" in home.done("distortion", coder, "--kept").stdout
 
 
@@ -171,7 +176,7 @@ def test_what_has_no_distortion(home: Home, coder: str) -> None:
     kept = home.folder / "checkpoints" / f"{coder}.distortion.json"
     for arguments, sentence in (
         (("vae-mnist",), "'vae-mnist' is a vae, which has no stepwise code"),
-        ((coder, "--bits", "0"), "0.0 is not in the range"),
+        ((coder, "--bits", "0"), "greater than or equal to 1"),
         ((coder, "--plot", "curve.jpg"), "--plot curve.jpg is not a .png file"),
         ((coder, "--kept"), f"measure it with `genlib distortion {coder} --keep`"),
         ((coder, "--kept", "--keep"), "--kept measures nothing"),
