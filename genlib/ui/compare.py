@@ -15,6 +15,7 @@ from genlib.training import checkpoint
 from genlib.ui import links, models, pick_draw
 from genlib.ui import walls as walls_of
 from genlib.ui.components.wipe import wipe
+from genlib.ui.variants import without_variants
 
 WALL = walls_of.Layout(n=16, columns=4, scale=3, gap=3)
 MOST = 24  # checkpoints at once
@@ -44,7 +45,7 @@ def _asked() -> list[str]:
 
 
 def choose(data: str) -> list[str]:
-    """Which checkpoints of the data set; by default all shipped ones. The choice is in the URL."""
+    """Which checkpoints of the data set; by default all shipped ones but variants. The choice is in the URL."""
     found = models.available()
     names = [name for name, (_, own) in found.items() if own == data]
     for name in _asked():
@@ -52,7 +53,7 @@ def choose(data: str) -> list[str]:
             with links.forgiving():
                 checkpoint.find_named(name)
     shipped = checkpoint.shipped()
-    usual = ([name for name in names if name in shipped] or names)[:MOST]
+    usual = (without_variants({name: found[name] for name in names if name in shipped}) or names)[:MOST]
     default = [name for name in _asked() if name in names][:MOST] or usual
     chosen = st.multiselect("Models", names, default=default, key=f"compare-models-{data}", max_selections=MOST)
     links.put("models", ",".join(chosen) if chosen and chosen != usual else None)

@@ -9,6 +9,7 @@ from genlib.errors import GenlibError
 from genlib.training import files
 from genlib.training.run import shipped_folder
 from genlib.ui import links, walls
+from genlib.ui.variants import without_variants
 
 WALL = walls.Layout(n=30, columns=6, scale=4, gap=4)
 ACROSS = 4  # walls beside each other
@@ -83,9 +84,8 @@ def choose_data() -> str:
 
 
 def names_of(data: str) -> list[str]:
-    """The shipped checkpoints of a data set: of several of one model, that with the plain name, as the others are its variants."""
-    names = [name for name in _names() if _facts(name)[1] == data]
-    return [name for name in names if name == (plain := f"{_facts(name)[0]}-{data}") or plain not in names]
+    """The shipped checkpoints of a data set that have a wall."""
+    return without_variants({name: _facts(name) for name in _names() if _facts(name)[1] == data})
 
 
 def _names() -> list[str]:
