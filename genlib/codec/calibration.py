@@ -112,7 +112,8 @@ def _counted(model: Any, images: Tensor, rate: Rate) -> tuple[float, Rate]:
         weight = (weight + 1.2 * (nats.clamp(min=1e-3) / wanted).log()).clamp(*WEIGHTS)
         rate = replace(rate, counts=counted(histogram(values)))
     found = refine(model, values[:JUDGED], images[:JUDGED], rate, wanted)
-    return float((found.error.double().log() + FALL * found.nats / wanted).mean()), rate
+    spent = (found.nats / wanted).clamp(min=1)  # bits that a place cannot make use of are not to its credit
+    return float((found.error.double().log() + FALL * spent).mean()), rate
 
 
 def histogram(values: Tensor) -> Tensor:
