@@ -1,7 +1,6 @@
 """The Compare page's first part: which data, models and seed; walls with that seed; two of them under a divider."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 import streamlit as st
 import torch
@@ -20,7 +19,6 @@ from genlib.ui.variants import without_variants
 WALL = walls_of.Layout(n=16, columns=4, scale=3, gap=3)
 MOST = 24  # checkpoints at once
 ACROSS = 6  # walls beside each other
-LINE = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
 FACTS = ("form", "FCD", "precision", "recall", "class entropy", "sharpness", "nats", "parameters", "training, min")
 
 
@@ -76,10 +74,11 @@ def walls(names: Sequence[str], data: str, seed: int) -> dict[str, walls_of.Wall
         column for start in range(0, len(names) + 1, ACROSS) for column in _row(len(names) + 1 - start, len(names) + 1)
     ]
     with places[0]:
-        _line(REAL.capitalize(), strong=True)
+        words = f"**{REAL.capitalize()}**  \n{datasets.describe(data).title}"
         try:
-            st.image(real(data, seed), output_format="PNG", width="stretch", alt=f"{WALL.n} real images of {data}")
-            _line(datasets.describe(data).title, f"{datasets.describe(data).title}, test set")
+            st.image(
+                real(data, seed), words, output_format="PNG", width="stretch", alt=f"{WALL.n} real images of {data}"
+            )
         except GenlibError as error:
             st.caption(str(error))
     # The quick ones first; what stands in the others' columns stays until theirs are ready.
@@ -87,16 +86,13 @@ def walls(names: Sequence[str], data: str, seed: int) -> dict[str, walls_of.Wall
     drawn = {}
     for name in walls_of.quickest_first(names):
         with place_of[name]:
-            _line(short(name, data), name, strong=True)
             try:
                 wall = drawn[name] = walls_of.draw(name, seed, WALL)
             except GenlibError as error:
                 st.error(str(error), icon="⚠️")
                 continue
-            st.image(wall.picture, output_format="PNG", width="stretch", alt=f"{WALL.n} samples of {name}")
-            _line(
-                f"{milliseconds(wall):.3g} ms each", f"{wall.title}, {wall.family}: {wall.seconds:.3f} s for {WALL.n}"
-            )
+            words = f"**{short(name, data)}**  \n{milliseconds(wall):.3g} ms each"  # one element a wall: a click waits for each
+            st.image(wall.picture, words, output_format="PNG", width="stretch", alt=f"{WALL.n} samples of {name}")
     walls_of.ahead(names, seed + 1, WALL)
     return {name: drawn[name] for name in names if name in drawn}
 
@@ -110,12 +106,6 @@ def _row(left: int, total: int) -> list:
 def short(name: str, data: str) -> str:
     """A checkpoint's name without the data set, which is the same for all on the page."""
     return name.removesuffix(f"-{data}")
-
-
-def _line(text: str, tip: str | None = None, *, strong: bool = False) -> None:
-    """One line, cut where the column ends, so that what is below it is aligned in all columns; the whole text under the pointer."""
-    look = "font-weight:600" if strong else "opacity:.75;font-size:.875rem"
-    st.html(f'<div style="{LINE};{look}" title="{escape(tip or text)}">{escape(text)}</div>')
 
 
 def milliseconds(wall: walls_of.Wall) -> float:

@@ -102,13 +102,6 @@ def _facts(name: str) -> tuple[str, str]:
         return name, "mnist"
 
 
-class Place(NamedTuple):
-    """A wall on the page, which `fresh_walls` replaces where it stands."""
-
-    picture: Any
-    note: Any
-
-
 class Shown(NamedTuple):
     """A picture, its description, and the words under it."""
 
@@ -117,19 +110,26 @@ class Shown(NamedTuple):
     note: str
 
 
-def kept_walls(names: list[str], seed: int) -> dict[str, Place]:
-    """A column for each checkpoint, with its wall if that is drawn already, else the visitor's last one or the kept samples."""
+def kept_walls(names: list[str], seed: int) -> dict[str, Any]:
+    """A place for each checkpoint, with its wall if that is drawn already, else the visitor's last one or the kept samples.
+
+    A wall is a single element, its words included: what a click sends to the browser is what it waits for.
+    """
     places = {}
     for start in range(0, len(names), ACROSS):
         row = names[start : start + ACROSS]
         for name, column in zip(row, st.columns(ACROSS, gap="medium"), strict=False):
-            column.markdown(f"**{name}**")
-            sheet, alt, note = _ready(name, seed)
-            places[name] = Place(column.empty(), column.caption(note))
-            if sheet:
-                place = places[name].picture.image(sheet, output_format="PNG", width="stretch", alt=alt)
-                places[name] = places[name]._replace(picture=place)
+            places[name] = column.empty()
+            _put(places[name], name, _ready(name, seed))
     return places
+
+
+def _put(place: Any, name: str, shown: Shown) -> None:
+    words = f"**{name}**  \n{shown.note}"
+    if shown.sheet:
+        place.image(shown.sheet, words, output_format="PNG", width="stretch", alt=shown.alt)
+    else:
+        place.caption(words)
 
 
 def _ready(name: str, seed: int) -> Shown:
@@ -148,9 +148,7 @@ def _ready(name: str, seed: int) -> Shown:
 
 
 def _words(wall: walls.Wall) -> Shown:
-    return Shown(
-        wall.picture, f"{WALL.n} samples of {wall.title}", f"{wall.title}: {WALL.n} pictures in {wall.seconds:.2f} s"
-    )
+    return Shown(wall.picture, f"{WALL.n} samples of {wall.title}", f"{WALL.n} pictures in {wall.seconds:.2f} s")
 
 
 def _last() -> dict[str, Shown]:
@@ -158,23 +156,20 @@ def _last() -> dict[str, Shown]:
     return st.session_state.setdefault("home-walls", {})
 
 
-def fresh_walls(places: dict[str, Place], seed: int) -> None:
+def fresh_walls(places: dict[str, Any], seed: int) -> None:
     """Draw new samples of each model, the quick ones first, and put them in place as they are ready.
 
     A checkpoint that cannot be read says so in its place. The next seed's walls are drawn once nobody waits.
     """
     for name in walls.quickest_first(list(places)):
-        picture, note = places[name]
         try:
             ready = walls.kept(name, seed, WALL)
             shown = _words(ready or walls.draw(name, seed, WALL))
         except GenlibError as error:
-            picture.error(str(error), icon="⚠️")
-            note.empty()
+            places[name].error(str(error), icon="⚠️")
             continue
         if ready is None:
-            picture.image(shown.sheet, output_format="PNG", width="stretch", alt=shown.alt)
-            note.caption(shown.note)
+            _put(places[name], name, shown)
         _last()[name] = shown
     walls.ahead(list(places), seed + 1, WALL)
 
