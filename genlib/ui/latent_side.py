@@ -57,7 +57,7 @@ def show(s: Settings) -> list[str]:
         st.columns(MOST if len(chosen) > 2 else 2), sides, codes, extents, strict=False
     ):
         with column:
-            st.markdown(f"**{side.checkpoint}** {known[side.checkpoint]}")
+            st.markdown(f"**{known[side.checkpoint]}**")
             _one(side, found, extent)
     return chosen
 
@@ -92,8 +92,8 @@ def _side(s: Settings, name: str) -> Settings:
 
 def _one(side: Settings, found: Codes | None, extent: float) -> None:
     """Figures, codes, and decodes at equal steps, below each other."""
+    st.caption(side.checkpoint + (f": {facts(found, extent)}" if found else ""))
     if found:
-        st.caption(facts(found, extent))
         labels = found.labels[: latent.CHUNK] if side.classes else None
         figure = latent_flat.scatter_figure(found.mean[: latent.CHUNK], labels, side.classes, extent)
         st.plotly_chart(figure, config={"displayModeBar": False}, key=f"latent-side-{side.checkpoint}", height=200)

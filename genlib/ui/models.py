@@ -22,6 +22,7 @@ from genlib.models import abilities, catalogue
 from genlib.models.contract import Model
 from genlib.training import checkpoint
 from genlib.training.run import all_runs
+from genlib.ui.variants import without_variants
 
 BUSY_AFTER = 30.0  # seconds a visitor waits for a turn
 _turns = threading.BoundedSemaphore(max(1, (os.cpu_count() or 2) // 2))
@@ -114,11 +115,12 @@ def choose(
 ) -> str:
     """A selectbox of the checkpoints with one of the abilities; the choice lives in the URL under ``key``.
 
-    ``later`` says which names stand behind the others; those of data sets that ship whole stand before them all, so that what a page
-    begins with works on every machine. Returns the checkpoint's name.
+    ``later`` says which names stand behind the others, and variants stand behind all; those of data sets that ship whole stand before
+    them all, so that what a page begins with works on every machine. Returns the checkpoint's name.
     """
     found, ability = available(*wanted), " or ".join(wanted)
-    names = sorted(found, key=lambda name: (found[name][1] not in datasets.EMBEDDED, later(name)))
+    plain = without_variants(found)
+    names = sorted(found, key=lambda name: (found[name][1] not in datasets.EMBEDDED, later(name), name not in plain))
     if not names:
         raise GenlibError(
             f"No checkpoint here has the ability {ability!r} yet: train such a model on the Train page first."
