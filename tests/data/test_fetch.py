@@ -202,7 +202,8 @@ def test_a_ready_file_is_used_without_the_network(folder: Path, prepared: Callab
     ready.symlink_to(prepared("fashion_mnist"))
     before = ready.stat()
     assert fetch("fashion_mnist") == ready
-    assert ready.stat() == before
+    after = ready.stat()  # when it was last read may be told late
+    assert (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
     assert load("fashion_mnist").size("test") == 10_000
 
 
