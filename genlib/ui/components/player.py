@@ -18,9 +18,8 @@ SHEET_FRAMES = (
     64  # frames a sprite sheet; only the last sheet changes while frames are appended, the others keep their hash
 )
 MAX_SHEET_SIDE = 8192
-BARE = (
-    1 << 16
-)  # bytes of pixels; a film as short travels as it is, and the browser shows it at once: it need not wait for a decoder
+# Bytes of pixels; a film as short travels as it is, and the browser shows it at once: it need not wait for a decoder.
+BARE = 1 << 16
 LONG = 512  # steps from which a series travels as base64 of floats, half as long as a list of numbers
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
