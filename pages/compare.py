@@ -4,25 +4,30 @@ import streamlit as st
 
 from genlib.ui import compare, compare_claims, compare_lesson, compare_rows, compare_scatter, compare_table, frame
 
-frame.header(
-    "Compare",
-    "One seed, one data set, one yardstick, and figures that anybody can measure again.",
-)
-with st.sidebar:
-    data = compare.choose_data()
-    names = compare.choose(data)
-    seed = compare.seed()
-    form = compare_rows.choose_form(names)
-drawn = compare.walls(names, data, seed)
-times = {name: compare.milliseconds(wall) for name, wall in drawn.items()}
-figures = compare_rows.gather(list(drawn), times, form)
-compare.two(drawn, data, seed, figures.rows)
-compare_table.table(figures, compare.WALL)
-compare_scatter.picture(figures)
-compare_claims.claims(figures)
-frame.lesson(
-    notice=compare_lesson.NOTICE,
-    attempt=compare_lesson.ATTEMPT,
-    maths=compare_lesson.MATHS,
-    code=compare_lesson.code(names, data, seed, form),
-)
+
+def page() -> None:
+    frame.header(
+        "Compare",
+        "One seed, one data set, one yardstick, and figures that anybody can measure again.",
+    )
+    with st.sidebar:
+        data = compare.choose_data()
+        names = compare.choose(data)
+        seed = compare.seed()
+        form = compare_rows.choose_form(names)
+    drawn = compare.walls(names, data, seed)
+    times = {name: compare.milliseconds(wall) for name, wall in drawn.items()}
+    figures = compare_rows.gather(list(drawn), times, form)
+    compare.two(drawn, data, seed, figures.rows)
+    compare_table.table(figures, compare.WALL)
+    compare_scatter.picture(figures)
+    compare_claims.claims(figures)
+    frame.lesson(
+        notice=compare_lesson.NOTICE,
+        attempt=compare_lesson.ATTEMPT,
+        maths=compare_lesson.MATHS,
+        code=compare_lesson.code(names, data, seed, form),
+    )
+
+
+frame.run(page)

@@ -12,6 +12,10 @@ beside fresh noise; a discriminator judges the final canvas alone (section 3.1):
 f is a fully connected layer and transposed convolutions, g mirrors it. With T = 1 there is no feedback and the model is a
 DCGAN. The squashing is tanh here, as pixels are in [-1, 1]; the game is that of genlib/models/adversarial.py.
 
+g ends in batch norm and tanh, so that its hidden state has the scale of the noise's. Without the norm all of g's units run to
++1 or -1 within a few hundred steps, the same for every picture, and f, whose norms divide by the variance over the whole map,
+no longer hears the noise: every picture is the same one.
+
 Options that are not the paper's equations: ``feedback`` = canvas, where g sees the picture so far in place of the last
 increment, and ``noise_each_step`` off, one z for all steps. Every step has batch norm of its own: the first sees an empty
 hidden state, so its statistics are not those of the others.
@@ -23,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -73,29 +78,42 @@ class Decoder(nn.Module):
         return self.last(h)
 
 
+class Encoder(nn.Module):
+    """g: an increment [N, C, H, W] -> a hidden state [N, hidden] in [-1, 1]. Batch norm's statistics are apart for each step."""
+
+    def __init__(self, shape: tuple[int, int, int], hidden: int, width: int, steps: int) -> None:
+        super().__init__()
+        channels, height, rows = shape
+        self.shrink = nn.ModuleList(
+            (
+                shrink(channels, width, (height, rows)),
+                shrink(width, 2 * width, (math.ceil(height / 2), math.ceil(rows / 2)), bias=False),
+            )
+        )
+        self.dense = nn.Linear(2 * width * math.ceil(height / 4) * math.ceil(rows / 4), hidden, bias=False)
+        self.norms = nn.ModuleList(
+            nn.ModuleList((nn.BatchNorm2d(2 * width), nn.BatchNorm1d(hidden))) for _ in range(steps)
+        )
+
+    def forward(self, increment: Tensor, step: int) -> Tensor:
+        norms: Any = self.norms[step]
+        h = F.leaky_relu(self.shrink[0](increment), SLOPE)
+        h = F.leaky_relu(norms[0](self.shrink[1](h)), SLOPE)
+        return norms[1](self.dense(h.flatten(1))).tanh()
+
+
 class Generator(nn.Module):
     """Noise [N, draws x latent] -> images [N, C, H, W] in [-1, 1], in T steps."""
 
     def __init__(self, config: "GRAN.Config") -> None:
         super().__init__()
         self.steps, self.latent, self.feedback = config.steps, config.latent, config.feedback
-        c, h, w = config.shape
         width, hidden = config.generator_width, config.hidden
         self.noise = nn.Sequential(nn.Linear(config.latent, hidden), nn.Tanh())
         self.decoder = Decoder(config.shape, hidden, width, config.steps)
-        initialise(self.decoder)
-        self.encoder: nn.Sequential | None = None
-        if config.steps > 1:  # nothing is fed back to the first step
-            quarter = math.ceil(h / 4) * math.ceil(w / 4)
-            self.encoder = nn.Sequential(
-                shrink(c, width, (h, w)),
-                nn.LeakyReLU(SLOPE),
-                shrink(width, 2 * width, (math.ceil(h / 2), math.ceil(w / 2))),
-                nn.LeakyReLU(SLOPE),
-                nn.Flatten(),
-                nn.Linear(2 * width * quarter, hidden),
-                nn.Tanh(),
-            )
+        # nothing is fed back to the first step
+        self.encoder = Encoder(config.shape, hidden, width, config.steps - 1) if config.steps > 1 else None
+        initialise(self)
 
     def increments(self, z: Tensor) -> Iterator[Tensor]:
         """dC_1 ... dC_T, [N, C, H, W] each."""
@@ -103,7 +121,7 @@ class Generator(nn.Module):
         canvas = fed = None
         for step in range(self.steps):
             h_z = self.noise(draws[:, step if draws.shape[1] > 1 else 0])
-            h_c = torch.zeros_like(h_z) if fed is None or self.encoder is None else self.encoder(fed)
+            h_c = torch.zeros_like(h_z) if fed is None or self.encoder is None else self.encoder(fed, step - 1)
             increment = self.decoder(torch.cat((h_z, h_c), 1), step)
             canvas = increment if canvas is None else canvas + increment
             fed = canvas.tanh() if self.feedback == "canvas" else increment

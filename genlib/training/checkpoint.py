@@ -2,7 +2,8 @@
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,16 @@ class Header:
 
 def shipped() -> list[str]:
     """Names of the shipped checkpoints."""
-    return sorted(path.stem for path in shipped_folder().glob("*.safetensors"))
+    folder = shipped_folder()
+    try:
+        return list(_names_in(folder, folder.stat().st_mtime_ns))
+    except FileNotFoundError:
+        return []
+
+
+@lru_cache(maxsize=8)  # a page asks for every name that it shows
+def _names_in(folder: Path, changed: int) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in folder.glob("*.safetensors")))
 
 
 def find(name: str) -> Path:
@@ -95,11 +105,20 @@ def find_named(name: str) -> Path:
 def read_header(path: Path) -> Header:
     """A checkpoint's metadata, without its weights. Every way a file can be wrong is one `GenlibError`."""
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise GenlibError(
-                f"{path} is {size >> 20} MiB, larger than any genlib checkpoint: give a checkpoint that genlib wrote."
-            )
+        stat = path.stat()
+    except OSError as error:
+        raise _broken(path, error) from None
+    header = _read_header(path, stat.st_mtime_ns, stat.st_size)
+    return replace(header, config=dict(header.config))
+
+
+@lru_cache(maxsize=512)  # a page reads those of all checkpoints at every click
+def _read_header(path: Path, changed: int, size: int) -> Header:
+    if size > MAX_BYTES:
+        raise GenlibError(
+            f"{path} is {size >> 20} MiB, larger than any genlib checkpoint: give a checkpoint that genlib wrote."
+        )
+    try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except _UNREADABLE as error:

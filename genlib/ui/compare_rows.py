@@ -71,7 +71,12 @@ def _facts(name: str, version: float) -> Facts:
 def card(name: str) -> dict[str, Any]:
     """A shipped checkpoint's card; empty for a run, which has none."""
     known = name in checkpoint.shipped() and checkpoint.card_path(name).is_file()
-    return checkpoint.read_card(name) if known else {}
+    return _card(name, checkpoint.card_path(name).stat().st_mtime) if known else {}
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _card(name: str, version: float) -> dict[str, Any]:
+    return checkpoint.read_card(name)
 
 
 def choose_form(names: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ from genlib.ui.components.wire import digest
 
 TEST, UPLOAD, DRAW = SOURCES = ("Test image", "Upload", "Draw")
 NONE = "none"
+PREFIX = "completion"  # of the page's own class filter
 MAX_COMPLETIONS = 16
 
 
@@ -110,7 +111,7 @@ def settings() -> Settings:
         if source == TEST:
             source = DRAW  # if the data set is not here, which is then said
             with links.forgiving():
-                index = pick_image.choose_index(chosen[0].data, "completion")
+                index = pick_image.choose_index(chosen[0].data, PREFIX)
                 source = TEST
         if source == UPLOAD:
             st.file_uploader("A picture of one thing: PNG, JPEG, GIF, WebP or BMP", key="completion-upload")
@@ -185,7 +186,7 @@ def _tell(chosen: Sequence[Chosen]) -> tuple[tuple[Chosen, ...], str]:
 def work(s: Settings, presets: Any, place: Any) -> Work:
     """Show the preset masks and the canvas in their places; returns what the visitor made of the picture."""
     state = st.session_state
-    origin, given = _given(s)
+    origin, given = picture_of(s)
     start = _start(s, origin, given)
     state["completion-start"] = start
     with place:
@@ -227,7 +228,7 @@ def work(s: Settings, presets: Any, place: Any) -> Work:
     return Work(picture, known, same and s.source == TEST)
 
 
-def _given(s: Settings) -> tuple[tuple, np.ndarray]:
+def picture_of(s: Settings) -> tuple[tuple, np.ndarray]:
     """What the settings ask for: a name for it, and the uint8 picture."""
     blank = _blank(s)
     if s.source == TEST:

@@ -5,15 +5,16 @@ All of it is remembered for all visitors, so that the same link is computed once
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from genlib.figures import completion as figures
-from genlib.ui import models
-from genlib.ui.completion import Chosen, Settings
+from genlib.ui import ahead, models, pick_draw, pick_image
+from genlib.ui.completion import PREFIX, Chosen, Settings, Work, picture_of
 from genlib.ui.components.wire import digest
 from genlib.ui.recent import Recent
 
@@ -61,21 +62,51 @@ def complete(s: Settings, picture: np.ndarray, known: np.ndarray, shows: Sequenc
     Two models draw as if each had a processor of its own: whichever has used less time goes on. So one can be watched
     overtaking the other, and each has its own seconds.
     """
-    keys = [digest(*_identity(each), s.n, s.temperature, s.seed, picture, known) for each in s.chosen]
+    keys = _keys(s, picture, known)
     found = [_drawn.get(key) for key in keys]
-    missing = [i for i, completions in enumerate(found) if completions is None]
-    if missing:
+    if None in found:
         with models.computing():
-            drawings = {i: _Drawing(s, s.chosen[i], picture, known, shows[i]) for i in missing}
-            running = list(drawings.values())
-            while running:
-                slowest = min(running, key=lambda drawing: drawing.seconds)
-                if not slowest.go_on(BLINK * len(running)):
-                    running.remove(slowest)
-            for i, drawing in drawings.items():
-                done = found[i] = drawing.result()
-                _drawn.put(keys[i], done)
+            found = list(_complete(s, picture, known, shows))
     return [completions for completions in found if completions is not None]
+
+
+def _keys(s: Settings, picture: np.ndarray, known: np.ndarray) -> list[str]:
+    return [digest(*_identity(each), s.n, s.temperature, s.seed, picture, known) for each in s.chosen]
+
+
+def _complete(
+    s: Settings, picture: np.ndarray, known: np.ndarray, shows: Sequence[Show]
+) -> Sequence[Completions | None]:
+    """The completions, from memory or drawn now. To be called with a turn."""
+    keys = _keys(s, picture, known)
+    found = [_drawn.get(key) for key in keys]
+    drawings = {
+        i: _Drawing(s, chosen, picture, known, shows[i]) for i, chosen in enumerate(s.chosen) if found[i] is None
+    }
+    running = list(drawings.values())
+    while running:
+        slowest = min(running, key=lambda drawing: drawing.seconds)
+        if not slowest.go_on(BLINK * len(running)):
+            running.remove(slowest)
+    for i, drawing in drawings.items():
+        done = found[i] = drawing.result()
+        _drawn.put(keys[i], done)
+    return found
+
+
+def complete_next(s: Settings, work: Work) -> None:
+    """In advance, what the page's buttons lead to: the next test image under the same mask, and the next seed."""
+    tasks = []
+    if work.given:
+        following = replace(s, index=pick_image.index_after(s.data, PREFIX, s.index))
+        tasks.append(partial(_complete, following, picture_of(following)[1], work.known, [_unseen] * len(s.chosen)))
+    seeded = replace(s, seed=pick_draw.seed_after(s.seed))
+    tasks.append(partial(_complete, seeded, work.picture, work.known, [_unseen] * len(s.chosen)))
+    ahead.plan("completion", tasks)
+
+
+def _unseen(pictures: Tensor, drawn: np.ndarray | None) -> None:
+    """Nobody watches."""
 
 
 class _Drawing:

@@ -1,12 +1,12 @@
 """The page frame: what every page has in common.
 
-A page is a thin script: `header`, controls in the sidebar, a figure, and `lesson` at the end, which says what to notice, what to try, the
-maths, and the code that reproduces the view. `guard` turns every error into one sentence.
+A page is a thin script, one function that `run` runs: `header`, controls in the sidebar, a figure, and `lesson` at the end, which says what
+to notice, what to try, the maths, and the code that reproduces the view. `guard` turns every error into one sentence.
 """
 
 import inspect
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,17 @@ def guard() -> Iterator[None]:
             "The server's log has the details.",
             icon="⚠️",
         )
+
+
+def run(page: Callable[[], None]) -> None:
+    """Run a page as a fragment: a click in it leaves app.py and the navigation alone, here and in the browser."""
+
+    @st.fragment
+    def whole() -> None:
+        with guard():
+            page()
+
+    whole()
 
 
 def header(title: str, lead: str) -> None:

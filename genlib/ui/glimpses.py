@@ -1,6 +1,7 @@
 """The Glimpses page: settings, the players, and attention by hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,18 @@ from genlib.errors import GenlibError
 from genlib.figures import glimpses as figures
 from genlib.figures.images import to_pixels
 from genlib.models import abilities, catalogue
-from genlib.ui import links, models, pick_draw, pick_image
-from genlib.ui.components import Attention, Box, Panel, Series, attention_pad, player
+from genlib.ui import ahead, links, models, pick_draw, pick_image
+from genlib.ui.components import Attention, Box, Film, Panel, Series, attention_pad, film, player
 from genlib.ui.components.attention_pad import checked_attention
 from genlib.ui.components.wire import digest
 from genlib.ui.recent import Recent
 
 READ, GENERATE, BY_HAND = VIEWS = ("Read", "Generate", "By hand")
+PREFIX = "glimpses"  # of the page's own class filter
 OTHERS = 16  # pictures that are drawn beside the one that is followed
 START = Attention(n=5, x=13.5, y=13.5, delta=4.0, sigma=1.2, gamma=1.0)
 
-_traces: Recent[Any] = Recent(24)  # shared by all visitors
+_films: Recent[Film] = Recent(48)  # shared by all visitors
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def settings() -> Settings:
             view = GENERATE
             st.caption("This model has no encoder for images: there is nothing that it reads, it only generates.")
         if view != GENERATE:
-            index = pick_image.choose_index(data, "glimpses")
+            index = pick_image.choose_index(data, PREFIX)
         if view != BY_HAND:
             seed = pick_draw.choose_seed("Which noise z is drawn.")
         if view == GENERATE:
@@ -78,20 +80,54 @@ def settings() -> Settings:
     return Settings(name, version, data, models.get(name), view, index, seed, temperature, reads, shown)
 
 
-def trace(s: Settings) -> Any:
-    """The trace of the current view, computed once for all visitors who ask for the same."""
-    key = digest(s.checkpoint, s.version, s.view, s.index, s.seed, s.temperature)
-    found = _traces.get(key)
-    if found is None:
-        images = picture(s) if s.view == READ else None
+def show_film(s: Settings) -> None:
+    """The model reads one test image and draws it again, or draws one picture large and sixteen more beside it: the player.
+
+    The step where it was left stands in the address, and a link brings it back.
+    """
+    key = _key(s)
+    shown = _films.get(key)
+    if shown is None:
         with models.computing():
-            if images is None:
-                found = s.model.trace(n=1 + OTHERS, seed=s.seed, temperature=s.temperature)
-            else:
-                given = {"example": example(s).to(s.model.device)} if s.shown else {}
-                found = s.model.trace(images.to(s.model.device), seed=s.seed, **given)
-        _traces.put(key, found)
-    return found
+            shown = _filmed(s)
+        _films.put(key, shown)
+    links.check_number("step", 1, shown.total, "The step")
+    value = player(
+        shown,
+        key="glimpses",
+        fps=6,
+        height=290,
+        revision=key,
+        start=links.linked_step("glimpses-linked", shown.total),
+        export_name=f"{s.checkpoint}-{s.view.lower()}",
+    )
+    links.put("step", str(value.step + 1) if value.step else None)
+    ahead.plan("glimpses", [partial(_keep, one) for one in _next(s)])
+
+
+def _key(s: Settings) -> str:
+    return digest(s.checkpoint, s.version, s.view, s.index, s.seed, s.temperature)
+
+
+def _next(s: Settings) -> list[Settings]:
+    """What the page's buttons lead to."""
+    seeds = replace(s, seed=pick_draw.seed_after(s.seed))
+    if s.view == GENERATE:
+        return [seeds]
+    return [replace(s, index=pick_image.index_after(s.data, PREFIX, s.index)), seeds]
+
+
+def _keep(s: Settings) -> None:
+    if _films.get(_key(s)) is None:
+        _films.put(_key(s), _filmed(s))
+
+
+def _filmed(s: Settings) -> Film:
+    """The film of the current view. To be called with a turn."""
+    if s.view == READ:
+        given = {"example": example(s).to(s.model.device)} if s.shown else {}
+        return _reading(s, s.model.trace(picture(s).to(s.model.device), seed=s.seed, **given))
+    return _generating(s, s.model.trace(n=1 + OTHERS, seed=s.seed, temperature=s.temperature))
 
 
 def picture(s: Settings) -> Any:
@@ -116,9 +152,7 @@ def example(s: Settings) -> Any:
     return few.load_to_look_at(s.data).batch("test", slice(index, index + 1))
 
 
-def show_reading(s: Settings) -> None:
-    """The model reads one test image and draws it again."""
-    t = trace(s)
+def _reading(s: Settings, t: Any) -> Film:
     steps = t.canvases.shape[1]
     pixels = np.broadcast_to(to_pixels(t.images[0]), (steps, *to_pixels(t.images[0]).shape))
     panels = [example_panel(t)] if s.shown else []
@@ -140,12 +174,10 @@ def show_reading(s: Settings) -> None:
     captions = [
         f"Step {i + 1} of {steps}: {kl[i]:.2f} nats, {so_far[i]:.1f} so far" + _numbers(t, i) for i in range(steps)
     ]
-    _play(s, panels, series, captions)
+    return film(panels, captions, series)
 
 
-def show_generating(s: Settings) -> None:
-    """The model draws one picture large and sixteen more beside it."""
-    t = trace(s)
+def _generating(s: Settings, t: Any) -> Film:
     steps = t.canvases.shape[1]
     rest = type(t)(**{**vars(t), "canvases": t.canvases[1:]})
     panels = [
@@ -161,7 +193,7 @@ def show_generating(s: Settings) -> None:
             Series("Width σ of its filters", t.write.sigma[0].cpu().numpy(), "line", "pixels"),
         ]
     captions = [f"Step {i + 1} of {steps}: z from the prior" + _numbers(t, i) for i in range(steps)]
-    _play(s, panels, series, captions)
+    return film(panels, captions, series)
 
 
 def example_panel(t: Any) -> Panel:
@@ -203,25 +235,6 @@ def _numbers(t: Any, step: int) -> str:
             x, y, delta, sigma, _ = box.tensor()[0, step].tolist()
             text += f" · {name} at ({x:.0f}, {y:.0f}), δ {delta:.1f}, σ {sigma:.1f}"
     return text
-
-
-def _play(s: Settings, panels: list[Panel], series: list[Series], captions: list[str]) -> None:
-    """The player; the step where it was left stands in the address, and a link brings it back."""
-    steps = len(captions)
-    links.check_number("step", 1, steps, "The step")
-    what = digest(s.checkpoint, s.version, s.view, s.index, s.seed, s.temperature)
-    value = player(
-        panels,
-        key="glimpses",
-        captions=captions,
-        series=series,
-        fps=6,
-        height=290,
-        revision=what,
-        start=links.linked_step("glimpses-linked", steps),
-        export_name=f"{s.checkpoint}-{s.view.lower()}",
-    )
-    links.put("step", str(value.step + 1) if value.step else None)
 
 
 def show_by_hand(s: Settings) -> Attention:

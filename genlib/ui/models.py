@@ -32,20 +32,25 @@ _last_visit = 0.0  # `time.monotonic` when a visitor's computation last ended
 @contextmanager
 def computing() -> Iterator[None]:
     """Run a computation of a model: one of few at a time, without gradients. A server that stays busy is a `GenlibError`."""
-    global _last_visit
     if not _turns.acquire(timeout=BUSY_AFTER):
         raise GenlibError(f"The server has been busy for {BUSY_AFTER:.0f} seconds: try again in a moment.")
     try:
         with torch.inference_mode():
             yield
     finally:
-        _last_visit = time.monotonic()
+        visited()
         _turns.release()
+
+
+def visited() -> None:
+    """Note that a visitor is being served just now."""
+    global _last_visit
+    _last_visit = time.monotonic()
 
 
 @contextmanager
 def computing_when_idle(quiet: float) -> Iterator[None]:
-    """The same for work that nobody waits for: it begins once no visitor has computed anything for ``quiet`` seconds."""
+    """The same for work that nobody waits for: it begins once no visitor has been served for ``quiet`` seconds."""
     while time.monotonic() - _last_visit < quiet or not _turns.acquire(blocking=False):
         time.sleep(0.1)
     try:

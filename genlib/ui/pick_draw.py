@@ -20,7 +20,12 @@ def choose_seed(help_text: str = "The same seed draws the same again.", button: 
 
 def next_seed() -> None:
     """A button's callback."""
-    st.session_state["seed"] = st.session_state["seed"] % MAX_SEED + 1
+    st.session_state["seed"] = seed_after(st.session_state["seed"])
+
+
+def seed_after(seed: int) -> int:
+    """The seed that the button goes on to."""
+    return seed % MAX_SEED + 1
 
 
 def choose_temperature(help_text: str = "0 always takes the likeliest value; 1 draws from the model.") -> float:

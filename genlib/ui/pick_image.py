@@ -37,12 +37,20 @@ def choose_index(data: str, prefix: str) -> int:
 
 
 def _next(data: str, filter_key: str) -> None:
-    """Go on to the next test image of the wanted class, from the start again after the last one."""
+    st.session_state[KEY] = _after(data, filter_key, st.session_state[KEY])
+
+
+def index_after(data: str, prefix: str, index: int) -> int:
+    """The image that the button goes on to."""
+    return _after(data, f"{prefix}-class", index)
+
+
+def _after(data: str, filter_key: str, index: int) -> int:
+    """The next test image of the wanted class, from the start again after the last one."""
     labels = few.load_to_look_at(data).labels("test")
-    wanted, index = st.session_state[filter_key], st.session_state[KEY]
+    wanted = st.session_state[filter_key]
     if wanted == "any":
-        st.session_state[KEY] = (index + 1) % len(labels)
-        return
+        return (index + 1) % len(labels)
     places = (labels == datasets.describe(data).classes.index(wanted)).nonzero()[:, 0]
     after = places[places > index]
-    st.session_state[KEY] = int(after[0] if len(after) else places[0])
+    return int(after[0] if len(after) else places[0])

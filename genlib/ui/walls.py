@@ -1,27 +1,21 @@
 """Walls of samples: drawn once for all visitors, and the next seed's in advance.
 
-Whoever presses "fresh samples" asks for the next seed. While nobody waits for a model, one thread draws the walls of that seed, so that
-they are there when the button is pressed. A visitor never waits for it longer than for one wall.
+Whoever presses "fresh samples" asks for the next seed: its walls are there when the button is pressed.
 """
 
-import atexit
-import logging
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from genlib.errors import GenlibError
+from genlib.ui import ahead as in_advance
 from genlib.ui.components.wire import digest
 from genlib.ui.recent import Recent
 
 if TYPE_CHECKING:  # the kept pictures are on the screen before PyTorch is loaded
     from genlib.models.contract import Model
-
-LOG = logging.getLogger("genlib")
-QUIET = 1.0  # seconds without a visitor's computation before something is drawn in advance
 
 
 class Layout(NamedTuple):
@@ -91,55 +85,13 @@ def _drawn(model: "Model", seed: int, layout: Layout) -> Wall:
     return Wall(picture, model.title, model.family, seconds)
 
 
-# In advance
-
-_wanted: list[tuple[str, int, Layout]] = []
-_news = threading.Condition()
-_thread: threading.Thread | None = None
-_closing = False
-
-
-@atexit.register
-def _close() -> None:
-    """Let the thread finish its wall: a process that ends in the midst of PyTorch's arithmetic aborts."""
-    global _closing
-    with _news:
-        _closing = True
-        _wanted.clear()
-        _news.notify()
-    if _thread is not None:
-        _thread.join(30)
-
-
 def ahead(names: Sequence[str], seed: int, layout: Layout) -> None:
     """Draw these walls when nobody waits for a model. What was wanted before and is not drawn yet is forgotten."""
-    global _thread
-    with _news:
-        _wanted[:] = [(name, seed, layout) for name in quickest_first(names)]
-        if _thread is None or not _thread.is_alive():
-            _thread = threading.Thread(target=_work, name="walls in advance", daemon=True)
-            _thread.start()
-        _news.notify()
+    in_advance.plan("walls", [partial(_keep, name, seed, layout) for name in quickest_first(names)])
 
 
-def _work() -> None:
+def _keep(name: str, seed: int, layout: Layout) -> None:
     from genlib.ui import models
 
-    while not _closing:
-        with _news:
-            if not _wanted:
-                _news.wait()
-                continue
-            name, seed, layout = _wanted.pop(0)
-        try:
-            if kept(name, seed, layout) is not None:
-                continue
-            model = models.get(name)
-            with models.computing_when_idle(QUIET):
-                if _closing:
-                    return
-                _walls.put(_key(name, seed, layout), _drawn(model, seed, layout))
-        except GenlibError:
-            continue  # the page says so when somebody asks for it
-        except Exception:  # the thread's outer boundary: it must go on for the other models
-            LOG.exception("a wall could not be drawn in advance: %s", name)
+    if kept(name, seed, layout) is None:
+        _walls.put(_key(name, seed, layout), _drawn(models.get(name), seed, layout))

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from genlib.models import catalogue
 from genlib.models.contract import Model
 from genlib.training import checkpoint
-from genlib.ui import frame
+from genlib.ui import ahead, frame
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,6 +56,14 @@ def sandbox(checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("GENLIB_RUNS", str(runs))
     monkeypatch.setenv("GENLIB_STANDBY", "0")
     return runs
+
+
+@pytest.fixture(autouse=True)
+def planned(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[ahead.Task]]:
+    """What pages plan to compute in advance, by page; nothing of it is done, so that a test sees what the page itself computes."""
+    plans: dict[str, list[ahead.Task]] = {}
+    monkeypatch.setattr(ahead, "plan", lambda page, tasks: plans.update({page: list(tasks)}))
+    return plans
 
 
 @pytest.fixture(autouse=True)

@@ -107,6 +107,16 @@ def test_what_changes_the_input_draws_anew(page, drawings, control: str) -> None
     assert pictures(app)[0] != before[0]
 
 
+@pytest.mark.parametrize(("place", "button"), [(0, "Another image"), (1, "New seed")])
+def test_what_was_drawn_in_advance_is_what_the_button_asks_for(page, drawings, planned, place, button) -> None:
+    app = page()
+    planned["completion"][place]()
+    assert len(drawings) == 2
+    next(one for one in app.button if one.label == button).click().run()
+    assert not app.exception
+    assert len(drawings) == 2, "drawn once more"
+
+
 def test_looking_inside_draws_nothing(page, drawings) -> None:
     app = page()
     before = pictures(app)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from genlib.ui import glimpses
+
 VIEWS = ("Read", "Generate", "By hand")
 
 
@@ -72,3 +74,15 @@ def test_only_the_open_tab_of_the_lesson_is_sent(open_page):
     app.run()
     assert not app.code
     assert any("$" in block.value for block in app.markdown if block.value not in words)
+
+
+@pytest.mark.parametrize(
+    ("view", "place", "button"), [("Read", 0, "Another image"), ("Read", 1, "New seed"), ("Generate", 0, "New seed")]
+)
+def test_what_was_filmed_in_advance_is_what_the_button_asks_for(open_page, planned, monkeypatch, view, place, button):
+    app = open_page("glimpses", view=view)
+    planned["glimpses"][place]()
+    monkeypatch.setattr(glimpses, "_filmed", lambda settings: pytest.fail("filmed once more"))
+    next(one for one in app.button if one.label == button).click().run()
+    assert not app.exception
+    assert not errors(app)

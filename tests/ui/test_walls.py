@@ -5,7 +5,7 @@ import time
 import pytest
 
 from genlib.errors import GenlibError
-from genlib.ui import models, walls
+from genlib.ui import ahead, models, walls
 
 LAYOUT = walls.Layout(n=4, columns=2, scale=1, gap=0)
 
@@ -26,7 +26,7 @@ def test_a_wall_is_drawn_once_and_belongs_to_its_seed():
 
 
 def test_a_wall_in_advance_is_the_wall_that_would_be_drawn(monkeypatch):
-    monkeypatch.setattr(walls, "QUIET", 0.0)
+    monkeypatch.setattr(ahead, "QUIET", 0.0)
     walls.ahead(["gan-mnist"], 21, LAYOUT)
     assert _appears("gan-mnist", 21, within=60)
     early = walls.kept("gan-mnist", 21, LAYOUT)
@@ -35,7 +35,7 @@ def test_a_wall_in_advance_is_the_wall_that_would_be_drawn(monkeypatch):
 
 
 def test_nothing_is_drawn_in_advance_while_a_visitor_computes(monkeypatch):
-    monkeypatch.setattr(walls, "QUIET", 0.0)
+    monkeypatch.setattr(ahead, "QUIET", 0.0)
     walls.draw("gan-mnist", 30, LAYOUT)  # the model is loaded
     with models.computing():
         walls.ahead(["gan-mnist"], 31, LAYOUT)
@@ -44,7 +44,7 @@ def test_nothing_is_drawn_in_advance_while_a_visitor_computes(monkeypatch):
 
 
 def test_a_broken_checkpoint_does_not_stop_the_thread(monkeypatch):
-    monkeypatch.setattr(walls, "QUIET", 0.0)
+    monkeypatch.setattr(ahead, "QUIET", 0.0)
     with pytest.raises(GenlibError, match="no-such"):
         walls.draw("no-such", 1, LAYOUT)
     walls.ahead(["no-such", "gan-mnist"], 41, LAYOUT)

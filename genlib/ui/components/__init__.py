@@ -3,7 +3,7 @@
 from genlib.ui.components.attention_pad import Attention, attention_pad
 from genlib.ui.components.canvas import PRESET_MASKS, CanvasValue, canvas, preset_mask
 from genlib.ui.components.latent_pad import LatentPadValue, atlas_codes, atlas_sheet, latent_pad
-from genlib.ui.components.player import Box, Panel, PlayerValue, Series, player
+from genlib.ui.components.player import Box, Film, Panel, PlayerValue, Series, film, player
 from genlib.ui.components.player_panels import Bars, Captions, Reveal, Scale
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Box",
     "CanvasValue",
     "Captions",
+    "Film",
     "LatentPadValue",
     "Panel",
     "PlayerValue",
@@ -23,6 +24,7 @@ __all__ = [
     "atlas_sheet",
     "attention_pad",
     "canvas",
+    "film",
     "latent_pad",
     "player",
     "preset_mask",

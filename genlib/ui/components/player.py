@@ -193,8 +193,42 @@ def _series_data(series: Series, total: int) -> dict[str, Any]:
     return {**head, "values": [float(f"{value:.6g}") if math.isfinite(value) else None for value in values.tolist()]}
 
 
-def player(
+@dataclass(frozen=True, eq=False)
+class Film:
+    """Panels, captions and charts of ``total`` steps as they travel, made by `film`; it may be kept and shown again."""
+
+    total: int
+    data: dict[str, Any]
+
+
+def film(
     panels: Sequence[Panel | Reveal | Bars],
+    captions: Sequence[str] | Captions | None = None,
+    series: Sequence[Series] = (),
+) -> Film:
+    """What `player` shows, checked and encoded; arguments and errors are `player`'s."""
+    total = panels[0].steps if panels else 0
+    if total < 1:
+        raise ValueError("player: need at least one panel with at least one frame")
+    texts = (
+        captions.data(total)
+        if isinstance(captions, Captions)
+        else None
+        if captions is None
+        else list(map(str, captions))
+    )
+    if isinstance(texts, list) and len(texts) != total:
+        raise ValueError(f"captions: expected {total}, got {len(texts)}")
+    parts = {
+        "panels": [panel.data(total) for panel in panels],
+        "captions": texts,
+        "series": [_series_data(one, total) for one in series],
+    }
+    return Film(total, parts)
+
+
+def player(
+    panels: Sequence[Panel | Reveal | Bars] | Film,
     *,
     key: str,
     captions: Sequence[str] | Captions | None = None,
@@ -217,7 +251,8 @@ def player(
     the last key), not at each frame.
 
     Args:
-        panels: at least one; all with the same number T >= 1 of frames. For long films, see `player_panels`.
+        panels: at least one; all with the same number T >= 1 of frames. For long films, see `player_panels`. Or a `film`, which
+            has captions and series in it.
         key: unique in the app.
         captions: T texts, shown under the panels.
         series: charts under the panels; a click on one moves every panel.
@@ -238,18 +273,8 @@ def player(
         TypeError: a frame is not uint8.
         ValueError: numbers of frames, shapes or overlays that do not fit, or a forged answer from the browser.
     """
-    total = panels[0].steps if panels else 0
-    if total < 1:
-        raise ValueError("player: need at least one panel with at least one frame")
-    texts = (
-        captions.data(total)
-        if isinstance(captions, Captions)
-        else None
-        if captions is None
-        else list(map(str, captions))
-    )
-    if isinstance(texts, list) and len(texts) != total:
-        raise ValueError(f"captions: expected {total}, got {len(texts)}")
+    shown = panels if isinstance(panels, Film) else film(panels, captions, series)
+    total = shown.total
     if not (math.isfinite(fps) and 0 < fps <= 60):
         raise ValueError(f"fps must lie in (0, 60], got {fps}")
     if not re.fullmatch(r"[\w .-]{0,80}", export_name):
@@ -260,9 +285,7 @@ def player(
         "key": key,
         "source": source,
         "total": total,
-        "panels": [panel.data(total) for panel in panels],
-        "captions": texts,
-        "series": [_series_data(one, total) for one in series],
+        **shown.data,
         "fps": float(fps),
         "stride": wire.checked_int(stride, 0, total, "stride"),
         "autoplay": bool(autoplay),

@@ -1,0 +1,93 @@
+"""Work that nobody waits for yet: what the next click will most likely ask for, computed while no visitor is served.
+
+Whoever presses "New seed" asks for the next seed, whoever presses "Another image" for the next image. A page plans that once it has
+shown what was asked for; one thread does it in the pauses, and a visitor never waits for it longer than for one task.
+"""
+
+import atexit
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from genlib.errors import GenlibError
+
+LOG = logging.getLogger("genlib")
+QUIET = 1.0  # seconds since a visitor was served before a task begins
+SOON = (
+    0.3  # the same where the page's last task took at most ``SHORT`` seconds: then a visitor hardly ever waits for it
+)
+SHORT = 0.25
+
+Task = Callable[[], object]
+"""Computes something under a turn that is held for it, and remembers it where the page will look."""
+
+_plans: dict[str, list[Task]] = {}
+_took: dict[str, float] = {}  # seconds of the last task of each page
+_news = threading.Condition()
+_thread: threading.Thread | None = None
+_closing = False
+
+
+@atexit.register
+def _close() -> None:
+    """Let the thread finish its task: a process that ends in the midst of PyTorch's arithmetic aborts."""
+    global _closing
+    with _news:
+        _closing = True
+        _plans.clear()
+        _news.notify()
+    if _thread is not None:
+        _thread.join(30)
+
+
+def plan(page: str, tasks: Sequence[Task]) -> None:
+    """Do these tasks in the pauses. What the page had planned before, for any visitor, and is not done yet is forgotten."""
+    global _thread
+    from genlib.ui import models
+
+    models.visited()  # who has just been answered from memory still waits for the browser, which needs the processor
+    with _news:
+        _plans[page] = list(tasks)
+        if _thread is None or not _thread.is_alive():
+            _thread = threading.Thread(target=_work, name="ahead", daemon=True)
+            _thread.start()
+        _news.notify()
+
+
+def _pause(page: str) -> float:
+    return SOON if _took.get(page, 0.0) <= SHORT else QUIET
+
+
+def _take() -> tuple[str, Task] | None:
+    """The next task of the page that needs the shortest pause; waits for a plan if there is none."""
+    with _news:
+        pages = [page for page, tasks in _plans.items() if tasks]
+        if not pages:
+            _plans.clear()
+            if not _closing:
+                _news.wait()
+            return None
+        page = min(pages, key=_pause)
+        return page, _plans[page].pop(0)
+
+
+def _work() -> None:
+    from genlib.ui import models
+
+    while not _closing:
+        taken = _take()
+        if taken is None:
+            continue
+        page, task = taken
+        try:
+            with models.computing_when_idle(_pause(page)):
+                if _closing:
+                    return
+                start = time.perf_counter()
+                task()
+                _took[page] = time.perf_counter() - start
+        except GenlibError:
+            continue  # the page says so when somebody asks for it
+        except Exception:  # the thread's outer boundary: it must go on for the other tasks
+            LOG.exception("something could not be computed in advance")
