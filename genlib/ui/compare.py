@@ -11,10 +11,11 @@ from genlib.evaluation import comparison
 from genlib.evaluation.comparison import REAL, Marked
 from genlib.figures.images import png, sheet, to_pixels
 from genlib.training import checkpoint
-from genlib.ui import links, models, pick_draw
+from genlib.ui import links, models, pick_draw, wall_grid
 from genlib.ui import walls as walls_of
 from genlib.ui.components.wipe import wipe
 from genlib.ui.variants import without_variants
+from genlib.ui.wall_grid import Shown
 
 WALL = walls_of.Layout(n=16, columns=4, scale=3, gap=3)
 MOST = 24  # checkpoints at once
@@ -68,39 +69,46 @@ def seed() -> int:
 def walls(names: Sequence[str], data: str, seed: int) -> dict[str, walls_of.Wall]:
     """Samples of every model from the same seed, beside images of the data; returns the models' walls.
 
-    A checkpoint that cannot be read says so in its place.
+    Those that are drawn already come at once, then the others, the quick ones first. What this visitor saw of a model stays until
+    its new wall is ready. A checkpoint that cannot be read says so in its place.
     """
-    places = [
-        column for start in range(0, len(names) + 1, ACROSS) for column in _row(len(names) + 1 - start, len(names) + 1)
-    ]
-    with places[0]:
-        words = f"**{REAL.capitalize()}**  \n{datasets.describe(data).title}"
+    place = st.empty()
+    last: dict[str, Shown] = st.session_state.setdefault("compare-walls", {})
+    shown = {REAL: _shown_real(data, seed)}
+    shown |= {name: last.get(name) or Shown(short(name, data), note="being drawn") for name in names}
+    drawn = {name: wall for name in names if (wall := _kept(name, seed)) is not None}
+    shown |= {name: _shown(name, data, wall) for name, wall in drawn.items()}
+    across = min(ACROSS, len(shown))
+    wall_grid.show(place, list(shown.values()), across, "compare")
+    for name in walls_of.quickest_first([name for name in names if name not in drawn]):
         try:
-            st.image(
-                real(data, seed), words, output_format="PNG", width="stretch", alt=f"{WALL.n} real images of {data}"
-            )
+            drawn[name] = walls_of.draw(name, seed, WALL)
+            shown[name] = _shown(name, data, drawn[name])
         except GenlibError as error:
-            st.caption(str(error))
-    # The quick ones first; what stands in the others' columns stays until theirs are ready.
-    place_of = dict(zip(names, places[1:], strict=False))
-    drawn = {}
-    for name in walls_of.quickest_first(names):
-        with place_of[name]:
-            try:
-                wall = drawn[name] = walls_of.draw(name, seed, WALL)
-            except GenlibError as error:
-                st.error(str(error), icon="⚠️")
-                continue
-            words = f"**{short(name, data)}**  \n{milliseconds(wall):.3g} ms each"  # one element a wall: a click waits for each
-            st.image(wall.picture, words, output_format="PNG", width="stretch", alt=f"{WALL.n} samples of {name}")
+            shown[name] = Shown(name, error=str(error))
+        wall_grid.show(place, list(shown.values()), across, "compare")
+    last |= {name: shown[name] for name in drawn}
     walls_of.ahead(names, seed + 1, WALL)
     return {name: drawn[name] for name in names if name in drawn}
 
 
-def _row(left: int, total: int) -> list:
-    """Columns of one width in all rows: a last row is as wide as the others, with some columns empty."""
-    across = min(ACROSS, total)
-    return [column.container(gap="xsmall") for column in st.columns(across, gap="small")][: min(left, across)]
+def _kept(name: str, seed: int) -> walls_of.Wall | None:
+    try:
+        return walls_of.kept(name, seed, WALL)
+    except GenlibError:
+        return None  # drawing it says what is wrong
+
+
+def _shown(name: str, data: str, wall: walls_of.Wall) -> Shown:
+    return Shown(short(name, data), wall.picture, f"{WALL.n} samples of {name}", f"{milliseconds(wall):.3g} ms each")
+
+
+def _shown_real(data: str, seed: int) -> Shown:
+    title = REAL.capitalize()
+    try:
+        return Shown(title, real(data, seed), f"{WALL.n} real images of {data}", datasets.describe(data).title)
+    except GenlibError as error:
+        return Shown(title, note=str(error))
 
 
 def short(name: str, data: str) -> str:

@@ -8,8 +8,9 @@ import streamlit as st
 from genlib.errors import GenlibError
 from genlib.training import files
 from genlib.training.run import shipped_folder
-from genlib.ui import links, walls
+from genlib.ui import links, wall_grid, walls
 from genlib.ui.variants import without_variants
+from genlib.ui.wall_grid import Shown
 
 WALL = walls.Layout(n=30, columns=6, scale=4, gap=4)
 ACROSS = 4  # walls beside each other
@@ -102,34 +103,21 @@ def _facts(name: str) -> tuple[str, str]:
         return name, "mnist"
 
 
-class Shown(NamedTuple):
-    """A picture, its description, and the words under it."""
+class Walls(NamedTuple):
+    """What stands on the page for each checkpoint, and where."""
 
-    sheet: bytes | None
-    alt: str
-    note: str
+    place: Any
+    shown: dict[str, Shown]
 
-
-def kept_walls(names: list[str], seed: int) -> dict[str, Any]:
-    """A place for each checkpoint, with its wall if that is drawn already, else the visitor's last one or the kept samples.
-
-    A wall is a single element, its words included: what a click sends to the browser is what it waits for.
-    """
-    places = {}
-    for start in range(0, len(names), ACROSS):
-        row = names[start : start + ACROSS]
-        for name, column in zip(row, st.columns(ACROSS, gap="medium"), strict=False):
-            places[name] = column.empty()
-            _put(places[name], name, _ready(name, seed))
-    return places
+    def show(self) -> None:
+        wall_grid.show(self.place, list(self.shown.values()), ACROSS, "home")
 
 
-def _put(place: Any, name: str, shown: Shown) -> None:
-    words = f"**{name}**  \n{shown.note}"
-    if shown.sheet:
-        place.image(shown.sheet, words, output_format="PNG", width="stretch", alt=shown.alt)
-    else:
-        place.caption(words)
+def kept_walls(names: list[str], seed: int) -> Walls:
+    """The wall of each checkpoint, if it is drawn already, else the visitor's last one or the kept samples."""
+    on_page = Walls(st.empty(), {name: _ready(name, seed) for name in names})
+    on_page.show()
+    return on_page
 
 
 def _ready(name: str, seed: int) -> Shown:
@@ -139,16 +127,16 @@ def _ready(name: str, seed: int) -> Shown:
     except GenlibError:
         wall = None
     if wall is not None:
-        return _words(wall)
+        return _words(name, wall)
     if name in _last():
         return _last()[name]
     file = shipped_folder() / f"{name}.png"
     sheet = file.read_bytes() if file.is_file() else None
-    return Shown(sheet, f"samples of {name}", "samples kept with the checkpoint; fresh ones are on their way")
+    return Shown(name, sheet, f"samples of {name}", "samples kept with the checkpoint; fresh ones are on their way")
 
 
-def _words(wall: walls.Wall) -> Shown:
-    return Shown(wall.picture, f"{WALL.n} samples of {wall.title}", f"{WALL.n} pictures in {wall.seconds:.2f} s")
+def _words(name: str, wall: walls.Wall) -> Shown:
+    return Shown(name, wall.picture, f"{WALL.n} samples of {wall.title}", f"{WALL.n} pictures in {wall.seconds:.2f} s")
 
 
 def _last() -> dict[str, Shown]:
@@ -156,22 +144,23 @@ def _last() -> dict[str, Shown]:
     return st.session_state.setdefault("home-walls", {})
 
 
-def fresh_walls(places: dict[str, Any], seed: int) -> None:
+def fresh_walls(on_page: Walls, seed: int) -> None:
     """Draw new samples of each model, the quick ones first, and put them in place as they are ready.
 
     A checkpoint that cannot be read says so in its place. The next seed's walls are drawn once nobody waits.
     """
-    for name in walls.quickest_first(list(places)):
+    names = list(on_page.shown)
+    for name in walls.quickest_first(names):
         try:
             ready = walls.kept(name, seed, WALL)
-            shown = _words(ready or walls.draw(name, seed, WALL))
+            shown = _words(name, ready or walls.draw(name, seed, WALL))
+            _last()[name] = shown
         except GenlibError as error:
-            places[name].error(str(error), icon="⚠️")
-            continue
+            ready, shown = None, Shown(name, error=str(error))
+        on_page.shown[name] = shown
         if ready is None:
-            _put(places[name], name, shown)
-        _last()[name] = shown
-    walls.ahead(list(places), seed + 1, WALL)
+            on_page.show()
+    walls.ahead(names, seed + 1, WALL)
 
 
 def doors() -> None:
