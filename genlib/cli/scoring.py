@@ -145,7 +145,7 @@ def _short(value: Any) -> str:
 
 def compare(
     checkpoints: Annotated[
-        list[str] | None, typer.Argument(metavar="[CHECKPOINT...]", help="Shipped names, runs or paths; none: all shipped ones.")
+        list[str] | None, typer.Argument(metavar="[CHECKPOINT...]", help="Shipped names, runs or paths; none: all shipped ones but variants.")
     ] = None,
     data: Annotated[str | None, typer.Option(help="Without names: those trained on this data set; mnist unless told.")] = None,
     samples: Samples = None,
@@ -204,15 +204,17 @@ class _Asked:
 
 
 def _shipped_on(data: str) -> list[str]:
-    """The shipped checkpoints trained on a data set."""
+    """The shipped checkpoints trained on a data set, without variants of others."""
     from genlib.data import describe
     from genlib.training import checkpoint
+    from genlib.training.variants import without_variants
 
     describe(data)
-    found = [name for name in checkpoint.shipped() if trained_on(name) == data]
-    if not found:
+    headers = {name: checkpoint.read_header(checkpoint.find(name)) for name in checkpoint.shipped()}
+    kinds = {name: (header.model, data) for name, header in headers.items() if header.origin.data == data}
+    if not kinds:
         raise GenlibError(f"No shipped checkpoint is trained on {data}: name the checkpoints or runs to compare.")
-    return found
+    return without_variants(kinds)
 
 
 def _row(name: str, asked: _Asked, device: str) -> "Row":

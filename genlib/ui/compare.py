@@ -11,10 +11,10 @@ from genlib.evaluation import comparison
 from genlib.evaluation.comparison import REAL, Marked
 from genlib.figures.images import png, sheet, to_pixels
 from genlib.training import checkpoint
+from genlib.training.variants import without_variants
 from genlib.ui import links, models, pick_draw, wall_grid
 from genlib.ui import walls as walls_of
 from genlib.ui.components.wipe import wipe
-from genlib.ui.variants import without_variants
 from genlib.ui.wall_grid import Shown
 
 WALL = walls_of.Layout(n=16, columns=4, scale=3, gap=3)

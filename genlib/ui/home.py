@@ -8,8 +8,8 @@ import streamlit as st
 from genlib.errors import GenlibError
 from genlib.training import files
 from genlib.training.run import shipped_folder
+from genlib.training.variants import without_variants
 from genlib.ui import links, wall_grid, walls
-from genlib.ui.variants import without_variants
 from genlib.ui.wall_grid import Shown
 
 WALL = walls.Layout(n=30, columns=6, scale=4, gap=4)

@@ -22,7 +22,7 @@ from genlib.models import abilities, catalogue
 from genlib.models.contract import Model
 from genlib.training import checkpoint
 from genlib.training.run import all_runs
-from genlib.ui.variants import without_variants
+from genlib.training.variants import without_variants
 
 BUSY_AFTER = 30.0  # seconds a visitor waits for a turn
 _turns = threading.BoundedSemaphore(max(1, (os.cpu_count() or 2) // 2))

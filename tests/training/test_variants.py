@@ -1,6 +1,6 @@
 """Variants of a checkpoint stand behind it only where it is there itself."""
 
-from genlib.ui.variants import without_variants
+from genlib.training.variants import without_variants
 
 
 def test_a_variant_needs_the_plain_one() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 
 def without_variants(kinds: Mapping[str, tuple[str, str]]) -> list[str]:
-    """Of checkpoints, name -> (model, data set), those that a page shows unasked, in the same order."""
+    """Of checkpoints, name -> (model, data set), those that are shown unasked, in the same order."""
     return [
         name for name, (model, data) in kinds.items() if name == f"{model}-{data}" or f"{model}-{data}" not in kinds
     ]
