@@ -306,6 +306,18 @@ def test_gran_draws_noise_for_each_step_and_a_step_hears_of_the_last_ones() -> N
     assert tiny("gran", steps=3, noise_each_step=False).latent == 3
 
 
+def test_grans_feedback_differs_from_picture_to_picture_however_large_its_weights() -> None:
+    """Hidden states that are +1 or -1 for every picture drown the noise: all pictures become the same one."""
+    model = tiny("gran", steps=3)
+    network = model.generator_net.train()
+    assert network.encoder is not None
+    with torch.no_grad():
+        network.encoder.dense.weight.mul_(1e4)
+        increment = next(network.increments(model.noise(64, model.generator(0))))
+        states = network.encoder(increment, 0)
+    assert states.std(0).min() > 0.3
+
+
 def test_gran_with_one_step_feeds_nothing_back() -> None:
     single, triple = tiny("gran", steps=1), tiny("gran", steps=3)
     assert single.generator_net.encoder is None
