@@ -14,10 +14,8 @@ from genlib.errors import GenlibError
 
 LOG = logging.getLogger("genlib")
 QUIET = 1.0  # seconds since a visitor was served before a task begins
-SOON = (
-    0.3  # the same where the page's last task took at most ``SHORT`` seconds: then a visitor hardly ever waits for it
-)
-SHORT = 0.25
+# The same where the page's last task took at most ``SHORT`` seconds: then a visitor hardly ever waits for it.
+SOON, SHORT = 0.3, 0.25
 
 Task = Callable[[], object]
 """Computes something under a turn that is held for it, and remembers it where the page will look."""

@@ -72,21 +72,20 @@ def walls(names: Sequence[str], data: str, seed: int) -> dict[str, walls_of.Wall
     Those that are drawn already come at once, then the others, the quick ones first. What this visitor saw of a model stays until
     its new wall is ready. A checkpoint that cannot be read says so in its place.
     """
-    place = st.empty()
     last: dict[str, Shown] = st.session_state.setdefault("compare-walls", {})
     shown = {REAL: _shown_real(data, seed)}
     shown |= {name: last.get(name) or Shown(short(name, data), note="being drawn") for name in names}
     drawn = {name: wall for name in names if (wall := _kept(name, seed)) is not None}
     shown |= {name: _shown(name, data, wall) for name, wall in drawn.items()}
     across = min(ACROSS, len(shown))
-    wall_grid.show(place, list(shown.values()), across, "compare")
+    place = wall_grid.show(st, list(shown.values()), across, "compare")
     for name in walls_of.quickest_first([name for name in names if name not in drawn]):
         try:
             drawn[name] = walls_of.draw(name, seed, WALL)
             shown[name] = _shown(name, data, drawn[name])
         except GenlibError as error:
             shown[name] = Shown(name, error=str(error))
-        wall_grid.show(place, list(shown.values()), across, "compare")
+        place = wall_grid.show(place, list(shown.values()), across, "compare")
     last |= {name: shown[name] for name in drawn}
     walls_of.ahead(names, seed + 1, WALL)
     return {name: drawn[name] for name in names if name in drawn}

@@ -1,7 +1,7 @@
 """The home page's parts: walls of samples and doors."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import streamlit as st
 
@@ -103,19 +103,20 @@ def _facts(name: str) -> tuple[str, str]:
         return name, "mnist"
 
 
-class Walls(NamedTuple):
-    """What stands on the page for each checkpoint, and where."""
+class Walls:
+    """What stands on the page for each checkpoint."""
 
-    place: Any
-    shown: dict[str, Shown]
+    def __init__(self, shown: dict[str, Shown]) -> None:
+        self.shown = shown
+        self._place: Any = st
 
     def show(self) -> None:
-        wall_grid.show(self.place, list(self.shown.values()), ACROSS, "home")
+        self._place = wall_grid.show(self._place, list(self.shown.values()), ACROSS, "home")
 
 
 def kept_walls(names: list[str], seed: int) -> Walls:
     """The wall of each checkpoint, if it is drawn already, else the visitor's last one or the kept samples."""
-    on_page = Walls(st.empty(), {name: _ready(name, seed) for name in names})
+    on_page = Walls({name: _ready(name, seed) for name in names})
     on_page.show()
     return on_page
 

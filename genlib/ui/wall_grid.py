@@ -26,11 +26,14 @@ class Shown(NamedTuple):
     error: str = ""
 
 
-def show(place: Any, walls: Sequence[Shown], across: int, key: str) -> None:
-    """Put the walls into a place, ``across`` in a row. ``key``: unique in the app."""
+def show(place: Any, walls: Sequence[Shown], across: int, key: str) -> Any:
+    """Put the walls into a place, ``across`` in a row, and return the place where they stand, for the next ones. ``key``: unique in the app.
+
+    The first place is Streamlit itself or a container: an empty place first would make the page jump.
+    """
     cells = "".join(_cell(wall, key) for wall in walls)
     columns = f"grid-template-columns: repeat({across}, minmax(0, 1fr))"
-    place.html(f'{_STYLE}<div class="genlib-walls" style="{columns}">{cells}</div>')
+    return place.html(f'{_STYLE}<div class="genlib-walls" style="{columns}">{cells}</div>')
 
 
 def _cell(wall: Shown, key: str) -> str:
