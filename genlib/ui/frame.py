@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit.errors import StreamlitInvalidLayoutContextError
 from streamlit.runtime.pages_manager import PagesManager
 
 from genlib.errors import GenlibError
@@ -59,7 +60,10 @@ def run(page: Callable[[], None]) -> None:
     @st.fragment
     def whole() -> None:
         with guard():
-            page()
+            try:
+                page()
+            except StreamlitInvalidLayoutContextError:
+                st.rerun()  # a sidebar that was empty until now: only a run of everything makes room for it
 
     whole()
 

@@ -53,8 +53,17 @@ def settings() -> Settings:
     links.check_choice("mask", KERNELS, "The kernel")
     links.check_choice("built", BUILDS, "The build")
     (row, column), images, channel, kernel, built = START, GREY, CHANNELS[0], "7", RIGHT
-    view = _segments("View", VIEWS, REACH, "view", visible=False)
     with st.sidebar:
+        view: str = st.pills(  # segments would not fit in a row of the sidebar
+            "View",
+            VIEWS,
+            default=REACH,
+            required=True,
+            key="view",
+            bind="query-params",
+            persist_state="page",
+            width="stretch",
+        )
         if view in (REACH, USE):
             row, column = pick_pixel(
                 _backdrop(), START, key="receptive-pad", label="The pixel that is predicted", size=270
@@ -78,12 +87,10 @@ def settings() -> Settings:
     return Settings(view, row, column, CHANNELS.index(channel), shape, int(kernel), built == WRONG)
 
 
-def _segments(
-    label: str, options: tuple[str, ...], default: str, key: str, help: str | None = None, visible: bool = True
-) -> str:
+def _segments(label: str, options: tuple[str, ...], default: str, key: str, help: str | None = None) -> str:
     return st.segmented_control(
         label, options, default=default, required=True, key=key, bind="query-params", persist_state="page", help=help,
-        width="stretch" if visible else "content", label_visibility="visible" if visible else "collapsed",
+        width="stretch",
     )  # fmt: skip
 
 
