@@ -68,23 +68,12 @@ def _facts(name: str, version: float) -> Facts:
     return Facts(kind.name, kind.family, config.dimensions, sample_form(config), total, code)
 
 
-def card(name: str) -> dict[str, Any]:
-    """A shipped checkpoint's card; empty for a run, which has none."""
-    known = name in checkpoint.shipped() and checkpoint.card_path(name).is_file()
-    return _card(name, checkpoint.card_path(name).stat().st_mtime) if known else {}
-
-
-@st.cache_data(max_entries=256, show_spinner=False)
-def _card(name: str, version: float) -> dict[str, Any]:
-    return checkpoint.read_card(name)
-
-
 def choose_form(names: Sequence[str]) -> str:
     """In which form pictures are compared, in the URL; a choice where cards keep them in one form besides each model's own.
 
     At first the form in which most models share a scale.
     """
-    cards = [card(name) for name in names]
+    cards = [models.card(name) for name in names]
     shared = list(dict.fromkeys(form for one in cards for form in one.get("quality_in", {})))
     if not shared:
         return OWN
@@ -110,7 +99,7 @@ def gather(names: Sequence[str], milliseconds: Mapping[str, float], form: str) -
 
 
 def _row(name: str, form: str) -> Row:
-    own, known = facts(name), card(name)
+    own, known = facts(name), models.card(name)
     origin = checkpoint.read_header(checkpoint.find_named(name)).origin
     measured = _quality(known, origin.data, own.form if form == OWN else form)
     return Row(

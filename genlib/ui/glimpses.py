@@ -56,16 +56,7 @@ def settings() -> Settings:
         can = abilities(catalogue.get(kind))
         reads = "bounded likelihood" in can
         if reads:
-            view = st.segmented_control(
-                "View",
-                VIEWS,
-                default=READ,
-                required=True,
-                key="view",
-                bind="query-params",
-                width="stretch",
-                persist_state="page",
-            )
+            view = links.segments("View", VIEWS, "view")
         else:
             view = GENERATE
             st.caption("This model has no encoder for images: there is nothing that it reads, it only generates.")

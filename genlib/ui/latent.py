@@ -195,17 +195,7 @@ def _choose_view(model: Any) -> str:
     asked = st.session_state.get("view", st.query_params.get("view"))
     if asked is not None and asked not in options:
         st.session_state["view"] = options[0]
-    chosen: str = st.pills(  # segments would not fit in a row of the sidebar
-        "View",
-        options,
-        default=options[0],
-        required=True,
-        key="view",
-        bind="query-params",
-        persist_state="page",
-        width="stretch",
-    )
-    return chosen
+    return links.pills("View", options, "view")
 
 
 def _choose_image(data: str) -> int:

@@ -8,7 +8,6 @@ import streamlit as st
 
 from genlib.figures import latent as figures
 from genlib.models.variational import ACTIVE
-from genlib.training import checkpoint
 from genlib.ui import latent, latent_points, links, models
 from genlib.ui.components import LatentPadValue, latent_pad
 from genlib.ui.latent import Codes, Plane, Settings
@@ -113,7 +112,7 @@ def _bound(s: Settings) -> str | None:
         return f"No encoder: no image has a code. Noise is {s.numbers} numbers, drawn from N(0, I)."
     if s.model.no_likelihood:
         return f"No nats to compare: {s.model.no_likelihood}."
-    scores = _card(s.checkpoint).get("scores", {})
+    scores = models.card(s.checkpoint).get("scores", {})
     if "elbo_nats" in scores:
         names = {"reconstruction_nats": "reconstruction", "kl_nats": "KL"}
         parts = " + ".join(f"{name} {scores[key]:.2f}" for key, name in names.items() if key in scores)
@@ -141,13 +140,6 @@ def _spread(s: Settings, found: Codes | None) -> str | None:
         f"Codes of {len(found.mean):,} test images: KL {found.kl:.2f} nats each; standard deviations {x:.2f} and "
         f"{y:.2f}, where the prior has 1; {outside:.1%} outside the circle of 3σ."
     )
-
-
-def _card(name: str) -> dict[str, Any]:
-    """A shipped checkpoint's card; empty for a run."""
-    if name not in checkpoint.shipped() or not checkpoint.card_path(name).is_file():
-        return {}
-    return checkpoint.read_card(name)
 
 
 def verdict(found: Codes) -> str | None:

@@ -156,3 +156,17 @@ def segments(label: str, options: Sequence[str], key: str) -> str:
         persist_state="page",
         width="stretch",
     )
+
+
+def pills(label: str, options: Sequence[str], key: str) -> str:
+    """The same where the options would not fit in a row of the sidebar."""
+    return st.pills(
+        label,
+        options,
+        default=options[0],
+        required=True,
+        key=key,
+        bind="query-params",
+        persist_state="page",
+        width="stretch",
+    )

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 import torch
@@ -113,6 +114,17 @@ def shape(name: str) -> tuple[int, int, int]:
     """(C, H, W) of the images of a shipped checkpoint or a run, without loading its weights."""
     path = checkpoint.find_named(name)
     return _shape(path, path.stat().st_mtime)
+
+
+def card(name: str) -> dict[str, Any]:
+    """A shipped checkpoint's card; empty for a run, which has none."""
+    path = checkpoint.card_path(name)
+    return _card(name, path, path.stat().st_mtime) if name in checkpoint.shipped() and path.is_file() else {}
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _card(name: str, path: Path, version: float) -> dict[str, Any]:
+    return checkpoint.read_card(name)
 
 
 def choose(

@@ -54,16 +54,7 @@ def settings() -> Settings:
     links.check_choice("built", BUILDS, "The build")
     (row, column), images, channel, kernel, built = START, GREY, CHANNELS[0], "7", RIGHT
     with st.sidebar:
-        view: str = st.pills(  # segments would not fit in a row of the sidebar
-            "View",
-            VIEWS,
-            default=REACH,
-            required=True,
-            key="view",
-            bind="query-params",
-            persist_state="page",
-            width="stretch",
-        )
+        view = links.pills("View", VIEWS, "view")
         if view in (REACH, USE):
             row, column = pick_pixel(
                 _backdrop(), START, key="receptive-pad", label="The pixel that is predicted", size=270
