@@ -32,6 +32,5 @@ PAGES = {
 
 st.set_page_config(page_title="genlib", page_icon="🎨", layout="wide", initial_sidebar_state="expanded")
 chosen = st.navigation(PAGES, position="top")
-frame.style()
 with frame.guard():
     chosen.run()

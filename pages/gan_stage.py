@@ -26,4 +26,4 @@ def page() -> None:
     )
 
 
-frame.run(page)
+frame.run(page, parts=True)

@@ -14,7 +14,7 @@ def page() -> None:
     names = home.names_of(home.choose_data())
     places = home.kept_walls(names, seed)  # on screen before PyTorch is loaded
     home.fresh_walls(places, seed)
-    home.doors()
+    home.show_doors()
     frame.lesson(
         notice=home.NOTICE,
         attempt=home.ATTEMPT,

@@ -38,4 +38,4 @@ def page() -> None:
         latent.fetch_more(settings, codes)
 
 
-frame.run(page)
+frame.run(page, parts=latent.fetching())

@@ -37,4 +37,4 @@ def page() -> None:
     frame.lesson(notice=NOTICE[family], attempt=ATTEMPT[family], maths=MATHS[family], code=code, model=plan.kind)
 
 
-frame.run(page)
+frame.run(page, parts=True)

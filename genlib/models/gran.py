@@ -37,6 +37,9 @@ from genlib.models.adversarial import IMAGES_AT_ONCE, AdversarialModel
 from genlib.models.contract import Preset
 from genlib.models.dcgan_bn import SLOPE, Discriminator, PairConfig, grow, initialise, shrink
 
+FEEDBACK = 0.1
+"""How large f's weights of the hidden state h_c begin, as a share of those of the noise's."""
+
 
 @dataclass(frozen=True)
 class GranTrace:
@@ -114,6 +117,8 @@ class Generator(nn.Module):
         # nothing is fed back to the first step
         self.encoder = Encoder(config.shape, hidden, width, config.steps - 1) if config.steps > 1 else None
         initialise(self)
+        with torch.no_grad():
+            self.decoder.dense.weight[:, hidden:] *= FEEDBACK
 
     def increments(self, z: Tensor) -> Iterator[Tensor]:
         """dC_1 ... dC_T, [N, C, H, W] each."""

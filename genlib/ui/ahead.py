@@ -15,7 +15,7 @@ from genlib.errors import GenlibError
 LOG = logging.getLogger("genlib")
 QUIET = 1.0  # seconds since a visitor was served before a task begins
 # The same where the page's last task took at most ``SHORT`` seconds: then a visitor hardly ever waits for it.
-SOON, SHORT = 0.3, 0.25
+SOON, SHORT = 0.2, 0.2
 
 Task = Callable[[], object]
 """Computes something under a turn that is held for it, and remembers it where the page will look."""

@@ -128,7 +128,6 @@ def real(data: str, seed: int) -> bytes:
     return png(sheet(to_pixels(dataset.batch("test", rows)), WALL.columns, scale=WALL.scale, gap=WALL.gap))
 
 
-@st.fragment
 def two(drawn: Mapping[str, walls_of.Wall], data: str, seed: int, rows: Sequence[Marked]) -> None:
     """Two walls on top of each other with a divider to drag, and the figures of the two."""
     options = [*([REAL] if datasets.find(data) else []), *drawn]

@@ -59,7 +59,6 @@ def _curves(model: str, data: str) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(map(float, curve)) for curve in values if len(curve) >= POINTS and np.isfinite(curve).all())
 
 
-@st.fragment
 def claims(figures: Figures) -> None:
     """Each claim, its verdict, and the figures and checkpoints that it comes from."""
     left, right = st.columns([5, 2], vertical_alignment="bottom")

@@ -23,7 +23,6 @@ COST = {
 }
 
 
-@st.fragment
 def picture(figures: Figures) -> None:
     """The scatter and its two controls, in the URL."""
     st.subheader("Quality against cost", anchor=False)

@@ -1,4 +1,4 @@
-"""The Compare page's table, in three parts: likelihoods, samples, cost. Every figure is one that a card keeps, or the time of a wall."""
+"""The Compare page's tables: likelihoods, samples, cost. Every figure is one that a card keeps, or the time of a wall."""
 
 import math
 from typing import Any
@@ -7,19 +7,26 @@ import pandas as pd
 import streamlit as st
 
 from genlib.evaluation.comparison import BOUND, NONE, SAME, UNKNOWN, Marked
+from genlib.ui import links
 from genlib.ui.compare_rows import OWN, Figures
 from genlib.ui.walls import Layout
 
+LIKELIHOOD, SAMPLES, COST = TABLES = ("Likelihood", "Samples", "Cost")
 ROW = 38  # pixels
 MEASURES = ("frechet", "precision", "recall", "density", "coverage", "class_entropy", "sharpness", "nearest_ratio")
 number, text = st.column_config.NumberColumn, st.column_config.TextColumn
 
 
 def table(figures: Figures, wall: Layout) -> None:
-    """The three tabs, and how to measure what is missing."""
-    st.subheader("Figures", anchor=False)
-    likelihood, samples, cost = st.tabs(["Likelihood", "Samples", "Cost"], key="compare-table")
-    with likelihood:
+    """One of three tables, chosen in the URL, and how to measure what is missing."""
+    links.check_choice("table", TABLES, "The table")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Figures", anchor=False, width="content")
+        shown = st.segmented_control(
+            "Which figures", TABLES, default=LIKELIHOOD, required=True, key="table", bind="query-params",
+            label_visibility="collapsed",
+        )  # fmt: skip
+    if shown == LIKELIHOOD:
         _show(
             sorted(map(_likelihood, figures.models), key=lambda row: row["nats"] or math.inf),
             {
@@ -31,9 +38,9 @@ def table(figures: Figures, wall: Layout) -> None:
                 "comparable": _comparable(),
             },
         )  # fmt: skip
-    with samples:
+    elif shown == SAMPLES:
         _show(list(map(_samples, figures.rows)), _sample_columns())
-    with cost:
+    else:
         _show(
             [_cost(one, figures) for one in figures.models],
             {

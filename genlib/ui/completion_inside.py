@@ -13,7 +13,7 @@ from genlib.figures import images
 from genlib.ui import links
 from genlib.ui.completion import Chosen, Settings
 from genlib.ui.completion_draw import Completions, predict, ranks
-from genlib.ui.completion_view import legend, number
+from genlib.ui.completion_view import legend, number, picture_tag
 from genlib.ui.components import canvas
 from genlib.ui.components.wire import digest
 from genlib.ui.pick_pixel import read_pixel
@@ -64,8 +64,7 @@ def inside(s: Settings, done: Sequence[Completions], known: np.ndarray) -> tuple
         with maps[i]:
             _scale(view, known, narrow=len(views) > 1)
         with pasts[i]:
-            st.markdown(f"**What {'it' if len(views) > 1 else 'this pixel'} depends on**")
-            _past(view, known, pixel)
+            _past(f"What {'it' if len(views) > 1 else 'this pixel'} depends on", view, known, pixel)
         with charts[i]:
             _prediction(s, view, pixel, f"completion-chart{number(i)}")
     return look, pixel
@@ -87,28 +86,27 @@ def _places_of_two(views: Sequence[_View]) -> tuple[list, list, list]:
 def _scale(view: _View, known: np.ndarray, *, narrow: bool) -> None:
     """What stands below an entropy map; a narrow one has no room for what the ends of its scale mean."""
     low, high = ("", "") if narrow else (": certain", ": no idea")
+    words = ""
+    if (~known).any():
+        bits = view.entropy[~known]
+        words = f"The hidden pixels hold {bits.sum():.1f} bits together, {bits.mean():.2f} each."
     st.html(
         f'<div class="genlib-scale" style="background:{images.heat_gradient()}"></div>'
         f'<div class="genlib-ends"><span>0 bits{low}</span>'
         f"<span>{view.top:g} bit{'s' if view.top != 1 else ''}{high}</span></div>"
+        f'<div class="genlib-quiet">{words}</div>'
     )
-    if (~known).any():
-        bits = view.entropy[~known]
-        st.caption(f"The hidden pixels hold {bits.sum():.1f} bits together, {bits.mean():.2f} each.")
 
 
-def _past(view: _View, known: np.ndarray, pixel: tuple[int, int]) -> None:
-    """What the prediction of a pixel rests on."""
+def _past(title: str, view: _View, known: np.ndarray, pixel: tuple[int, int]) -> None:
+    """What the prediction of a pixel rests on, as one element."""
     shown = figures.past_picture(images.to_pixels(view.picture), known, pixel, view.order)
     row, column = pixel
-    st.image(
-        images.png(shown),
-        output_format="PNG",
-        width="stretch",
-        alt=f"the pixels before row {row}, column {column}, and those after it",
+    picture = picture_tag(images.png(shown), f"the pixels before row {row}, column {column}, and those after it")
+    st.html(
+        f'<div class="genlib-past"><b>{title}</b>{picture}{legend(_past_colours(known, pixel, view.order))}'
+        f'<div class="genlib-quiet">{past_sentence(known, pixel, view.order)}</div></div>'
     )
-    st.html(legend(_past_colours(known, pixel, view.order)))
-    st.caption(past_sentence(known, pixel, view.order))
 
 
 def _prediction(s: Settings, view: _View, pixel: tuple[int, int], key: str) -> None:

@@ -2,7 +2,9 @@
 did. The rest is in `genlib.ui.completion_inside`.
 """
 
+import base64
 import html
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,8 +22,16 @@ from genlib.ui.completion_draw import Completions, Show, class_chances, complete
 MOST_CLASSES = 10  # bars of the chances of the classes; of more classes the likeliest are shown
 
 _STYLE = """<style>
+.genlib-picture {display: block; width: 100%; image-rendering: pixelated; border-radius: 6px;}
 [class*="st-key-completion-sheet"] img {max-height: 46vh; object-fit: contain; object-position: left top;
   border-radius: 0;}
+.genlib-quiet {font-size: .9rem; opacity: .75;}
+.genlib-below {display: grid; grid-template-columns: repeat(2, minmax(0, 7rem)) minmax(0, 1fr); gap: .7rem 1.3rem;}
+.genlib-below > .genlib-quiet, .genlib-below.two > div {grid-column: 1 / -1;}
+.genlib-below figure {margin: 0;}
+.genlib-below figcaption {padding-top: .2rem; font-size: .9rem; opacity: .75;}
+.genlib-below p {margin: 0 0 .5rem;}
+.genlib-past {display: grid; gap: .6rem;}
 .genlib-legend {display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; font-size: .95rem;}
 .genlib-legend i {display: inline-block; width: .95em; height: .95em; margin-right: .4em; vertical-align: -.1em;
   border-radius: 3px; border: 1px solid #8888;}
@@ -39,11 +49,10 @@ def show_completions(s: Settings, picture: np.ndarray, known: np.ndarray, column
     """In a column for each model: its sheet of completions, row by row while they are drawn; below it their average
     and what the model sees.
     """
-    st.html(_STYLE)
     aspect = 1.9 if len(s.chosen) == 1 else 1.1  # of the space for a sheet, roughly
     height, width = figures.completion_sheet(np.zeros((s.n, *known.shape, 3), np.uint8), aspect).shape[:2]
-    st.html(  # before the picture is loaded
-        f'<style>[class*="st-key-completion-sheet"] img {{aspect-ratio: {width} / {height};}}</style>'
+    st.html(  # the room that a sheet takes is there before it is loaded
+        f'{_STYLE}<style>[class*="st-key-completion-sheet"] img {{aspect-ratio: {width} / {height};}}</style>'
     )
     shows = []
     for i, (chosen, column) in enumerate(zip(s.chosen, columns, strict=True)):
@@ -81,42 +90,40 @@ def _sheet(s: Settings, known: np.ndarray, aspect: float, key: str) -> Show:
         sheet = images.png(figures.completion_sheet(tiles, aspect))
         alt = f"{s.n} completions" + ("" if drawn is None else ", being drawn")
         # What a picture's place shows is replaced where it stands; an empty place first would make the page jump.
-        place = place.image(sheet, output_format="PNG", width="stretch", alt=alt)
+        place = place.html(picture_tag(sheet, alt))
 
     return show
 
 
+def picture_tag(picture: bytes, alt: str) -> str:
+    """A PNG as HTML with the picture in it: no second request, and with its words one element of the page."""
+    data = base64.b64encode(picture).decode("ascii")
+    return f'<img class="genlib-picture" alt="{html.escape(alt)}" decoding="sync" src="data:image/png;base64,{data}">'
+
+
+def strong(text: str) -> str:
+    """Text with **bold** words as HTML."""
+    return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", html.escape(text, quote=False))
+
+
 def _below(s: Settings, chosen: Chosen, done: Completions, picture: np.ndarray, known: np.ndarray) -> None:
-    """What stands below a model's sheet."""
+    """What stands below a model's sheet, as one element."""
     order = ranks(chosen)
     hidden = int((~known).sum())
     if hidden:
-        st.caption(f"{s.n} completions of {hidden} hidden pixels, drawn in {done.seconds:.2f} s")
+        line = f"{s.n} completions of {hidden} hidden pixels, drawn in {done.seconds:.2f} s"
     else:
-        st.caption("Nothing is hidden: every completion is the picture itself, as the model reads it.")
-    if len(s.chosen) == 1:
-        average, sees, words = st.columns([1, 1, 2.2], gap="medium")
-    else:
-        average, sees = st.columns(2, gap="small")
-        words = st.container()
-    with average:
-        st.image(
-            images.png(_average(done, known, s.colours)),
-            output_format="PNG",
-            width="stretch",
-            alt="average of the completions",
-        )
-        st.caption("Average")
-    with sees:
-        shown = figures.sight_picture(images.to_pixels(tensor(picture)[0]), known, order)
-        st.image(
-            images.png(shown), output_format="PNG", width="stretch", alt="which known pixels the model can look at"
-        )
-        st.caption("What it sees")
-    with words:
-        st.markdown(sight_sentence(known, order))
-        st.html(_sight_legend(known, order))
-        _class(s, chosen, done, known, order)
+        line = "Nothing is hidden: every completion is the picture itself, as the model reads it."
+    average = picture_tag(images.png(_average(done, known, s.colours)), "average of the completions")
+    shown = figures.sight_picture(images.to_pixels(tensor(picture)[0]), known, order)
+    sees = picture_tag(images.png(shown), "which known pixels the model can look at")
+    st.html(
+        f'<div class="genlib-below{" two" if len(s.chosen) > 1 else ""}"><div class="genlib-quiet">{line}</div>'
+        f"<figure>{average}<figcaption>Average</figcaption></figure>"
+        f"<figure>{sees}<figcaption>What it sees</figcaption></figure>"
+        f"<div><p>{strong(sight_sentence(known, order))}</p>{_sight_legend(known, order)}"
+        f"{_class(s, chosen, done, known, order)}</div></div>"
+    )
 
 
 def _average(done: Completions, known: np.ndarray, colours: bool) -> np.ndarray:
@@ -183,16 +190,15 @@ def sight_sentence(known: np.ndarray, order: np.ndarray) -> str:
 # -- classes ---------------------------------------------------------------------------------------
 
 
-def _class(s: Settings, chosen: Chosen, done: Completions, known: np.ndarray, order: np.ndarray) -> None:
-    """What the class did, and the chances of the classes if the model draws them itself."""
+def _class(s: Settings, chosen: Chosen, done: Completions, known: np.ndarray, order: np.ndarray) -> str:
+    """What the class did, and the chances of the classes if the model draws them itself: HTML."""
     chances = None
     if chosen.classes and chosen.label is None:
         chances = class_chances(chosen, done.coded, known).numpy()
     sentence = class_sentence(s, chosen, known, order, chances)
-    if sentence:
-        st.markdown(sentence)
-    if chances is not None:
-        st.html(class_bars(chosen.classes, chances))
+    return (f"<p>{strong(sentence)}</p>" if sentence else "") + (
+        "" if chances is None else class_bars(chosen.classes, chances)
+    )
 
 
 def class_sentence(

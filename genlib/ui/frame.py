@@ -19,23 +19,27 @@ from genlib.errors import GenlibError
 if TYPE_CHECKING:  # the frame is on screen before PyTorch is loaded
     from genlib.models.contract import Model
 
-CODE = "⌨️ The code"  # the last of a lesson's tabs
+NOTICE, ATTEMPT, MATHS, CODE = PARTS = (
+    "👀 What to notice",
+    "🧪 What to try",
+    "∑ The maths",
+    "⌨️ The code",
+)  # of a lesson
 LOG = logging.getLogger("genlib")
 
-_STYLE = """
-<style>
+# The few rules that Streamlit's theme cannot express. They travel with the heading: the browser goes through every element of a page
+# several times at each click, and this is one element in the place of three.
+_STYLE = """<style>
 [data-testid="stMainBlockContainer"] {padding: 4.2rem 2.5rem 2rem; max-width: 1800px;}
 [data-testid="stTopNavLink"] {padding-left: .3rem; padding-right: .3rem; gap: .3rem;}  /* all fit beside the sidebar at 1280 */
-h1 {font-size: 2rem !important; padding: 0 0 .2rem 0 !important;}
+h1.genlib-title {font-size: 2rem; margin: 0; padding: 0 0 .6rem;}
 h3 {font-size: 1.25rem !important; padding: .6rem 0 .2rem 0 !important;}
+[data-testid=stSidebar] [data-testid=stHorizontalBlock] {flex-wrap: nowrap;}  /* two controls side by side, at any width */
+[data-testid=stSidebar] [data-testid=stHorizontalBlock] > [data-testid=stElementContainer] {flex: 1 1 0; min-width: 0;}
+/* Streamlit fades what waits for an answer; the fade of each element costs a layer, and all of them a tenth of a click's time. */
+[data-stale=true] {opacity: 1 !important; transition: none !important;}
 .genlib-lead {font-size: 1.05rem; opacity: .85; margin: 0 0 .6rem 0; max-width: 75ch;}
-</style>
-"""
-
-
-def style() -> None:
-    """The few rules that Streamlit's theme cannot express."""
-    st.html(_STYLE)
+</style>"""
 
 
 @contextmanager
@@ -54,8 +58,13 @@ def guard() -> Iterator[None]:
         )
 
 
-def run(page: Callable[[], None]) -> None:
-    """Run a page as a fragment: a click in it leaves app.py and the navigation alone, here and in the browser."""
+def run(page: Callable[[], None], *, parts: bool = False) -> None:
+    """Run a page as a fragment: a click in it leaves app.py and the navigation alone, here and in the browser.
+
+    ``parts``: the page has fragments of its own, such as one that comes back by itself; then it is run plainly. In a fragment there must be no
+    other: at a click while the page is drawn for the first time, Streamlit drops what is not sent yet of the outer one and sends the
+    inner one's elements, for which the browser then has no place.
+    """
 
     @st.fragment
     def whole() -> None:
@@ -65,50 +74,41 @@ def run(page: Callable[[], None]) -> None:
             except StreamlitInvalidLayoutContextError:
                 st.rerun()  # a sidebar that was empty until now: only a run of everything makes room for it
 
-    whole()
+    page() if parts else whole()
 
 
 def header(title: str, lead: str) -> None:
     """The page's heading and one sentence on what it shows."""
     enter_through_app()
-    st.title(title, anchor=False)
-    st.html(f'<p class="genlib-lead">{lead}</p>')
+    st.html(f'{_STYLE}<h1 class="genlib-title">{title}</h1><p class="genlib-lead">{lead}</p>')
 
 
 def lesson(*, notice: str, attempt: str, maths: str, code: str, model: "type[Model] | None" = None) -> None:
-    """What every page ends with, as tabs. Markdown; ``maths`` may hold LaTeX.
+    """What every page ends with. Markdown; ``maths`` may hold LaTeX.
 
     ``attempt``: what to try. ``code``: the exact lines that reproduce the current view. ``model``: whose source is shown below them.
 
-    The browser goes through all that lies in the tabs at every step of every later click, so what is under a tab is sent only when
-    somebody opens it: all of it costs a third of a click's time.
+    Only the part that is open is sent: the browser goes through all that is on a page at every step of every later click. For the same
+    reason the parts are a segmented control; Streamlit's tabs cost ten times as much.
     """
-    _lesson(notice, attempt, maths, code, model)
-
-
-@st.fragment
-def _lesson(notice: str, attempt: str, maths: str, code: str, model: "type[Model] | None") -> None:
-    notice_tab, attempt_tab, maths_tab, code_tab = st.tabs(
-        ["👀 What to notice", "🧪 What to try", "∑ The maths", CODE], key="lesson", on_change="rerun"
+    part = st.segmented_control(
+        "Lesson", PARTS, default=NOTICE, required=True, key="lesson", label_visibility="collapsed"
     )
-    for tab, text in ((notice_tab, notice), (attempt_tab, attempt), (maths_tab, maths)):
-        if tab.open:
-            tab.markdown(text)
-    if not code_tab.open:
+    if part != CODE:
+        st.markdown({NOTICE: notice, ATTEMPT: attempt, MATHS: maths}[part])
         return
-    with code_tab:
-        st.caption("These lines give what you see now.")
-        st.code(code, language="python")
-        if model is not None:
-            opened = st.expander(
-                f"{model.title}: the model itself, {model.__module__.replace('.', '/')}.py",
-                key="lesson-source",
-                on_change="rerun",
-            )
-            if opened.open:
-                source = inspect.getsource(inspect.getmodule(model) or model)
-                opened.caption(model.paper)
-                opened.code(source, language="python", line_numbers=True, height=500)
+    st.caption("These lines give what you see now.")
+    st.code(code, language="python")
+    if model is not None:
+        opened = st.expander(
+            f"{model.title}: the model itself, {model.__module__.replace('.', '/')}.py",
+            key="lesson-source",
+            on_change="rerun",
+        )
+        if opened.open:
+            source = inspect.getsource(inspect.getmodule(model) or model)
+            opened.caption(model.paper)
+            opened.code(source, language="python", line_numbers=True, height=500)
 
 
 def enter_through_app() -> None:

@@ -1,6 +1,5 @@
 """The home page's parts: walls of samples and doors."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -9,7 +8,8 @@ from genlib.errors import GenlibError
 from genlib.training import files
 from genlib.training.run import shipped_folder
 from genlib.training.variants import without_variants
-from genlib.ui import links, wall_grid, walls
+from genlib.ui import links, pick_draw, wall_grid, walls
+from genlib.ui.components.doors import Door, doors
 from genlib.ui.wall_grid import Shown
 
 WALL = walls.Layout(n=30, columns=6, scale=4, gap=4)
@@ -37,37 +37,26 @@ All four learn a distribution $p_\theta(x)$ over images from examples; they diff
 """
 
 
-@dataclass(frozen=True)
-class Door:
-    """A page and what it shows."""
-
-    page: str
-    icon: str
-    title: str
-    text: str
-
-
 DOORS = (
-    Door("pages/train.py", "🏋️", "Train", "Start a run and watch the losses and the samples move."),
-    Door("pages/latent_space.py", "🗺️", "Latent space", "Wander through a VAE's plane; encode your own digit."),
-    Door("pages/completion.py", "🧩", "Completion", "Hide part of a digit and let a PixelCNN finish it."),
-    Door("pages/pixel_by_pixel.py", "🔬", "Pixel by pixel", "See what the model predicts before each value it draws."),
-    Door("pages/receptive_field.py", "🔭", "Receptive field", "How far back each architecture looks; its blind spot."),
-    Door("pages/glimpses.py", "👁️", "Glimpses", "Follow DRAW's attention as it reads and writes."),
-    Door("pages/one_shot.py", "✍️", "One shot", "Show a new character once; it is written in twenty hands."),
-    Door("pages/gan_stage.py", "🎭", "GAN stage", "Step forger and expert by hand; then be the expert."),
-    Door("pages/compression.py", "🗜️", "Compression", "A model as a codec: real files, beside JPEG and PNG."),
-    Door("pages/compare.py", "⚖️", "Compare", "All models side by side, same seed, honest numbers."),
+    Door("train", "🏋️ Train", "Start a run and watch the losses and the samples move."),
+    Door("latent_space", "🗺️ Latent space", "Wander through a VAE's plane; encode your own digit."),
+    Door("completion", "🧩 Completion", "Hide part of a digit and let a PixelCNN finish it."),
+    Door("pixel_by_pixel", "🔬 Pixel by pixel", "See what the model predicts before each value it draws."),
+    Door("receptive_field", "🔭 Receptive field", "How far back each architecture looks; its blind spot."),
+    Door("glimpses", "👁️ Glimpses", "Follow DRAW's attention as it reads and writes."),
+    Door("one_shot", "✍️ One shot", "Show a new character once; it is written in twenty hands."),
+    Door("gan_stage", "🎭 GAN stage", "Step forger and expert by hand; then be the expert."),
+    Door("compression", "🗜️ Compression", "A model as a codec: real files, beside JPEG and PNG."),
+    Door("compare", "⚖️ Compare", "All models side by side, same seed, honest numbers."),
 )
 
 
 def seed_control() -> int:
     """The seed of the walls, in the URL, with a button for the next one."""
-    left, right, _ = st.columns([2, 1, 5], vertical_alignment="bottom")
-    right_clicked = left.button("🎲 Draw fresh samples", type="primary", width="stretch")
-    if right_clicked:
-        st.session_state["seed"] = st.session_state.get("seed", 1) + 1
-    return right.number_input("Seed", 0, 2**31 - 1, 1, key="seed", bind="query-params")
+    links.check_number("seed", 0, pick_draw.MAX_SEED, "The seed")
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    row.button("🎲 Draw fresh samples", type="primary", on_click=pick_draw.next_seed)
+    return int(row.number_input("Seed", 0, pick_draw.MAX_SEED, 1, key="seed", bind="query-params", width=160))
 
 
 def choose_data() -> str:
@@ -164,14 +153,11 @@ def fresh_walls(on_page: Walls, seed: int) -> None:
     walls.ahead(names, seed + 1, WALL)
 
 
-def doors() -> None:
-    """A card for each page, in two rows of equal cards."""
-    across = -(-len(DOORS) // 2)
-    for start in range(0, len(DOORS), across):
-        for door, column in zip(DOORS[start : start + across], st.columns(across, gap="small"), strict=False):
-            with column.container(border=True, height="stretch"):
-                st.page_link(door.page, label=f"**{door.title}**", icon=door.icon)
-                st.caption(door.text)
+def show_doors() -> None:
+    """A card for each page."""
+    chosen = doors(DOORS, key="home-doors")
+    if chosen:
+        st.switch_page(f"pages/{chosen.path}.py")
 
 
 def code(names: list[str], seed: int) -> str:

@@ -36,6 +36,7 @@ ALL_VIEWS = (*VIEWS, TRAVERSALS, INTERPOLATE)
 TEST_IMAGE, DRAWING = SOURCES = ("Test image", "Drawing")
 BY_THE_PRIOR, EVEN = SPACINGS = ("By the prior", "Even")
 LEAST_GRID, MOST_GRID = 3, 30
+FETCHING = "latent-fetching"
 CHUNK = 1000  # test images encoded at a time, half a second's work; the first of them set the plane's extent
 STRIDE = 10  # between neighbours of a chunk, so that each is spread over the whole test set
 COLOURS = 10  # classes that the pad can tell apart
@@ -307,8 +308,17 @@ def _missing(s: Settings, found: Codes) -> bool:
 
 def fetch_more(s: Settings, found: Codes | None) -> None:
     """Compute what is missing while the visitor looks at the rest; then show the page anew."""
-    if found is not None and _missing(s, found):
+    missing = found is not None and _missing(s, found)
+    if missing != fetching():
+        st.session_state[FETCHING] = missing
+        st.rerun()
+    if missing:
         _fetch(s)
+
+
+def fetching() -> bool:
+    """Whether the page shows, in a fragment of its own, how far `fetch_more` has come."""
+    return bool(st.session_state.get(FETCHING))
 
 
 @st.fragment(run_every=0.3)

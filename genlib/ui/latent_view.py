@@ -68,12 +68,12 @@ def path_controls(s: Settings, found: Codes | None, p: Plane, begun: Start) -> N
     if not centres:
         return
     points = latent_points.now(begun)
-    columns = st.sidebar.columns(2)
-    for name, label, column in zip("ab", ("Path from", "Path to"), columns, strict=True):
+    row = st.sidebar.container(horizontal=True)
+    for name, label in zip("ab", ("Path from", "Path to"), strict=True):
         key = f"latent-end-{name}"
         # An end that was dragged away is no class's any more.
         st.session_state[key] = next((c for c, centre in centres.items() if centre == getattr(points, name)), None)
-        column.selectbox(
+        row.selectbox(
             label,
             list(centres),
             key=key,

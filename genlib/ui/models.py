@@ -53,7 +53,7 @@ def visited() -> None:
 def computing_when_idle(quiet: float) -> Iterator[None]:
     """The same for work that nobody waits for: it begins once no visitor has been served for ``quiet`` seconds."""
     while time.monotonic() - _last_visit < quiet or not _turns.acquire(blocking=False):
-        time.sleep(0.1)
+        time.sleep(0.05)
     try:
         with torch.inference_mode():
             yield

@@ -10,11 +10,11 @@ MAX_SEED, MAX_TEMPERATURE = 2**31 - 1, 2.0
 def choose_seed(help_text: str = "The same seed draws the same again.", button: str = "New seed") -> int:
     """The seed, with a ``button`` for the next one. What a link got wrong is named in a sentence, and 1 is taken."""
     links.check_number("seed", 0, MAX_SEED, "The seed")
-    left, right = st.columns([1, 1], vertical_alignment="bottom")
-    seed = left.number_input(
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    seed = row.number_input(
         "Seed", 0, MAX_SEED, 1, key="seed", bind="query-params", persist_state="page", help=help_text
     )
-    right.button(button, icon="🎲", on_click=next_seed, width="stretch")
+    row.button(button, icon="🎲", on_click=next_seed, width="stretch")
     return int(seed)
 
 

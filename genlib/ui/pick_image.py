@@ -12,12 +12,12 @@ def choose_index(data: str, prefix: str) -> int:
     """Which image of the test set. ``prefix`` keeps the class filters of two pages apart."""
     last = few.load_to_look_at(data).size("test") - 1
     links.check_number(KEY, 0, last, "The test image")
-    left, right = st.columns(2, vertical_alignment="bottom")
+    row = st.container(horizontal=True, vertical_alignment="bottom")
     filter_key = f"{prefix}-class"
-    wanted = left.selectbox(
+    wanted = row.selectbox(
         "Class", ["any", *datasets.describe(data).classes], key=filter_key, on_change=_next, args=(data, filter_key)
     )
-    index = right.number_input(
+    index = row.number_input(
         "Number",
         0,
         last,

@@ -3,6 +3,7 @@
 Whoever presses "fresh samples" asks for the next seed: its walls are there when the button is pressed.
 """
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -86,8 +87,13 @@ def _drawn(model: "Model", seed: int, layout: Layout) -> Wall:
 
 
 def ahead(names: Sequence[str], seed: int, layout: Layout) -> None:
-    """Draw these walls when nobody waits for a model. What was wanted before and is not drawn yet is forgotten."""
-    in_advance.plan("walls", [partial(_keep, name, seed, layout) for name in quickest_first(names)])
+    """Draw these walls when nobody waits for a model. What was wanted before and is not drawn yet is forgotten.
+
+    Quick ones need only a short pause, so they do not stand in one plan with the slow ones.
+    """
+    quick = [name for name in names if _took.get(name, math.inf) <= in_advance.SHORT]
+    for plan, some in (("quick walls", quick), ("walls", [name for name in names if name not in quick])):
+        in_advance.plan(plan, [partial(_keep, name, seed, layout) for name in quickest_first(some)])
 
 
 def _keep(name: str, seed: int, layout: Layout) -> None:

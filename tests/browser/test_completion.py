@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import re
@@ -53,7 +54,7 @@ def completion(page, serve_app, more) -> Callable[[str], object]:
 
 def quiet(page) -> None:
     """Wait until the page is whole and its script idle."""
-    expect(page.get_by_test_id("stTabs")).to_be_visible(timeout=PATIENCE)  # the last element of the page
+    expect(page.locator(".st-key-lesson")).to_be_visible(timeout=PATIENCE)  # the last element of the page
     page.wait_for_timeout(300)
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE)
 
@@ -75,7 +76,7 @@ def sheet(page, number: str = "") -> np.ndarray:
     """The sheet of completions of the first model, or that of the second with ``number`` -2, as the browser got it, RGBA."""
     picture = page.locator(f".st-key-completion-sheet{number} img")
     expect(picture).to_have_attribute("alt", re.compile(r"^\d+ completions$"), timeout=PATIENCE)
-    return np.asarray(Image.open(io.BytesIO(page.request.get(picture.evaluate("image => image.src")).body())))
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.get_attribute("src").split(",")[1]))))
 
 
 def tiles(page, n: int) -> np.ndarray:

@@ -60,7 +60,7 @@ def quiet(page) -> None:
     """Wait until the page is whole, its script idle and the pad's picture painted."""
     page.wait_for_timeout(300)
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=60_000)
-    expect(page.get_by_test_id("stTabs").or_(page.get_by_test_id("stAlert")).first).to_be_visible(timeout=60_000)
+    expect(page.locator(".st-key-lesson").or_(page.get_by_test_id("stAlert")).first).to_be_visible(timeout=60_000)
 
 
 def pad(page):
@@ -99,7 +99,7 @@ def at(page, part_x: float, part_y: float) -> tuple[float, float]:
 
 def shown_code(page) -> str:
     """The lines under "The code"."""
-    page.get_by_role("tab", name="The code").click()
+    page.locator(".st-key-lesson").get_by_text("The code").click()
     lines = page.get_by_test_id("stCode").first
     expect(lines).to_be_visible(timeout=30_000)
     return lines.inner_text()

@@ -9,6 +9,7 @@ from genlib.evaluation import judges
 from genlib.models import catalogue
 from genlib.training import checkpoint
 from genlib.ui import compare_claims, models
+from genlib.ui.compare_table import TABLES
 from tests.pages.conftest import tiny
 
 QUALITY = {
@@ -52,10 +53,10 @@ def cards(monkeypatch, tmp_path):
 def frames(app):
     """The three tables by a column that only they have."""
     found = {}
-    for element in app.dataframe:
-        for name in ("nats", "frechet", "ms"):
-            if name in element.value:
-                found[name] = element.value.set_index("model")
+    for name, shown in zip(("nats", "frechet", "ms"), TABLES, strict=True):
+        app.segmented_control(key="table").set_value(shown).run()
+        found[name] = app.dataframe[0].value.set_index("model")
+        assert name in found[name]
     return found
 
 
@@ -142,9 +143,9 @@ def test_figures_of_another_judge_are_left_out(open_page, cards):
 def test_a_link_chooses_the_models_and_names_an_unknown_one(open_page):
     app = open_page("compare", models="gan-mnist,nonsense")
     assert not app.exception
-    assert list(frames(app)["ms"].index) == ["gan-mnist"]
     assert len(app.error) == 1
     assert "nonsense" in app.error[0].value
+    assert list(frames(app)["ms"].index) == ["gan-mnist"]
 
 
 def test_a_link_chooses_the_axes_and_the_two_under_the_divider(open_page, cards):

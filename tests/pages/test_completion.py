@@ -53,8 +53,10 @@ def page(open_page: Callable[..., AppTest]) -> Callable[..., AppTest]:
 
 
 def pictures(app: AppTest) -> list[str]:
-    """The pictures of the page, by address; Streamlit names them by content."""
-    return [picture.url for element in app.image for picture in element.proto.imgs]
+    """The pictures of the page, which are in its HTML."""
+    return [
+        found for element in app.get("html") for found in re.findall(r'src="(data:image/png[^"]+)"', element.proto.body)
+    ]
 
 
 def link(app: AppTest) -> dict[str, str]:
@@ -63,7 +65,8 @@ def link(app: AppTest) -> dict[str, str]:
 
 
 def text(app: AppTest) -> str:
-    return "\n".join(element.value for element in [*app.markdown, *app.caption])
+    words = [element.value for element in [*app.markdown, *app.caption]]
+    return "\n".join([*words, *(re.sub("<.*?>", "", element.proto.body) for element in app.get("html"))])
 
 
 def code(app: AppTest) -> str:
@@ -394,12 +397,12 @@ def test_a_second_model_that_is_not_possible_is_one_sentence(open_page, more, se
 def test_a_class_is_told_to_the_model_that_knows_it(page, more) -> None:
     query = {"model": "pixelcnn-mnist", "with": "told-mnist", "n": "3", "seed": "2"}
     app = page(**query)
-    assert "**Told no class.** Each completion is of a class drawn by what the 392 known pixels before" in text(app)
+    assert "Told no class. Each completion is of a class drawn by what the 392 known pixels before" in text(app)
     bars = next(element.proto.body for element in app.get("html") if "genlib-classes" in element.proto.body)
     assert bars.count("<b ") == 10
     app.selectbox(key="class").set_value("7").run()
     assert not app.exception
-    assert "**Told class 7**: it draws every completion as 7" in text(app)
+    assert "Told class 7: it draws every completion as 7" in text(app)
     assert "It knows no classes: telling one changes nothing here." in text(app)
     assert not any(
         "genlib-classes" in element.proto.body and "<b " in element.proto.body for element in app.get("html")
@@ -415,8 +418,8 @@ def test_a_class_is_told_to_the_model_that_knows_it(page, more) -> None:
 
 def test_a_class_that_one_of_two_data_sets_lacks(page, more) -> None:
     app = page(model="told-mnist", **{"with": "told-fashion", "class": "coat"}, n="2")
-    assert "**Told class coat**" in text(app)
-    assert "**mnist has no class coat.** Each completion is of a class drawn by" in text(app)
+    assert "Told class coat" in text(app)
+    assert "mnist has no class coat. Each completion is of a class drawn by" in text(app)
     app = page(model="told-mnist", mask="everything", n="2")
     assert "all equally likely: nothing known comes before what is hidden" in text(app)
 

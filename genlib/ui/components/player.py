@@ -145,24 +145,28 @@ def sprite_sheets(frames: np.ndarray) -> tuple[list[np.ndarray], int, int]:
 
 def _panel_data(panel: Panel, total: int) -> dict[str, Any]:
     what = f"panel {panel.title!r}"
-    frames = [wire.checked_image(frame, what) for frame in panel.frames]
-    if len(frames) != total:
-        raise ValueError(f"{what}: all panels need the same number of frames; got {len(frames)} and {total}")
-    if len({frame.shape for frame in frames}) != 1:
-        raise ValueError(f"{what}: frames differ in shape: {sorted({frame.shape for frame in frames})}")
+    if len(panel.frames) != total:
+        raise ValueError(f"{what}: all panels need the same number of frames; got {len(panel.frames)} and {total}")
+    if isinstance(panel.frames, np.ndarray):  # all of one kind: the first speaks for them
+        wire.checked_image(panel.frames[0], what)
+        stacked = panel.frames
+    else:
+        frames = [wire.checked_image(frame, what) for frame in panel.frames]
+        if len({frame.shape for frame in frames}) != 1:
+            raise ValueError(f"{what}: frames differ in shape: {sorted({frame.shape for frame in frames})}")
+        stacked = np.stack(frames)
     if not _COLOUR.fullmatch(panel.dot_colour):
         raise ValueError(f"{what}: dot_colour must look like #e69f00, got {panel.dot_colour!r:.40}")
     if len(panel.notes) not in (0, total):
         raise ValueError(f"{what}, notes: expected one text a step ({total}), got {len(panel.notes)}")
-    stacked = np.stack(frames)
     if stacked.ndim == 4 and (stacked == stacked[..., :1]).all():
         stacked = stacked[..., 0]  # grey: a third of the bytes to compress, send and decode
     return {
         "kind": "frames",
         "title": panel.title,
-        "height": frames[0].shape[0],
-        "width": frames[0].shape[1],
-        **_pixels(stacked),
+        "height": stacked.shape[1],
+        "width": stacked.shape[2],
+        **_pixels(np.ascontiguousarray(stacked)),
         "boxes": _overlay(panel.boxes, total, f"{what}, boxes", 6),
         "dots": _overlay(panel.dots, total, f"{what}, dots", 2),
         "dot_colour": panel.dot_colour,
