@@ -15,13 +15,18 @@ def page() -> None:
         names = compare.choose(data)
         seed = compare.seed()
         form = compare_rows.choose_form(names)
+        view = compare.choose_view()
     drawn = compare.walls(names, data, seed)
     times = {name: compare.milliseconds(wall) for name, wall in drawn.items()}
     figures = compare_rows.gather(list(drawn), times, form)
-    compare.two(drawn, data, seed, figures.rows)
-    compare_table.table(figures, compare.WALL)
-    compare_scatter.picture(figures)
-    compare_claims.claims(figures)
+    if view == compare.TWO:
+        compare.two(drawn, data, seed, figures.rows)
+    elif view == compare.FIGURES:
+        compare_table.table(figures, compare.WALL)
+    elif view == compare.COST:
+        compare_scatter.picture(figures)
+    else:
+        compare_claims.claims(figures)
     frame.lesson(
         notice=compare_lesson.NOTICE,
         attempt=compare_lesson.ATTEMPT,

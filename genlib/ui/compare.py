@@ -18,6 +18,7 @@ from genlib.ui.components.wipe import wipe
 from genlib.ui.wall_grid import Shown
 
 WALL = walls_of.Layout(n=16, columns=4, scale=3, gap=3)
+TWO, FIGURES, COST, CLAIMS = VIEWS = ("Two walls", "Figures", "Quality and cost", "Claims")
 MOST = 24  # checkpoints at once
 ACROSS = 6  # walls beside each other
 FACTS = ("form", "FCD", "precision", "recall", "class entropy", "sharpness", "nats", "parameters", "training, min")
@@ -64,6 +65,12 @@ def choose(data: str) -> list[str]:
 def seed() -> int:
     """The one seed of all walls, in the URL."""
     return pick_draw.choose_seed("Every wall is drawn with it.")
+
+
+def choose_view() -> str:
+    """What stands below the walls, in the URL."""
+    links.check_choice("view", VIEWS, "The view")
+    return links.pills("Below the walls", VIEWS, "view")
 
 
 def walls(names: Sequence[str], data: str, seed: int) -> dict[str, walls_of.Wall]:

@@ -10,13 +10,15 @@ from torch import Tensor
 
 from genlib.figures import completion as figures
 from genlib.figures import images
-from genlib.ui import links
+from genlib.ui import links, markup
 from genlib.ui.completion import Chosen, Settings
 from genlib.ui.completion_draw import Completions, predict, ranks
-from genlib.ui.completion_view import legend, number, picture_tag
+from genlib.ui.completion_view import legend, number
 from genlib.ui.components import canvas
 from genlib.ui.components.wire import digest
 from genlib.ui.pick_pixel import read_pixel
+
+FEW = 4  # values of a pixel that are shown as bars of the page's own
 
 
 class _View(NamedTuple):
@@ -102,7 +104,7 @@ def _past(title: str, view: _View, known: np.ndarray, pixel: tuple[int, int]) ->
     """What the prediction of a pixel rests on, as one element."""
     shown = figures.past_picture(images.to_pixels(view.picture), known, pixel, view.order)
     row, column = pixel
-    picture = picture_tag(images.png(shown), f"the pixels before row {row}, column {column}, and those after it")
+    picture = markup.picture(images.png(shown), f"the pixels before row {row}, column {column}, and those after it")
     st.html(
         f'<div class="genlib-past"><b>{title}</b>{picture}{legend(_past_colours(known, pixel, view.order))}'
         f'<div class="genlib-quiet">{past_sentence(known, pixel, view.order)}</div></div>'
@@ -110,16 +112,10 @@ def _past(title: str, view: _View, known: np.ndarray, pixel: tuple[int, int]) ->
 
 
 def _prediction(s: Settings, view: _View, pixel: tuple[int, int], key: str) -> None:
-    """What a model expects at a pixel."""
+    """What a model expects at a pixel. Few values are bars of the page's own, one element; a chart of many can be zoomed and read."""
     row, column = pixel
     p = view.p[:, :, row, column]
     drawn_from = figures.tempered(p, s.temperature).numpy() if s.temperature != 1 else None
-    st.markdown(f"**{prediction_sentence(p)}**")
-    st.plotly_chart(
-        figures.distribution_chart(p.numpy(), drawn_from, height=330 if len(s.chosen) == 1 else 240),
-        config={"displayModeBar": False},
-        key=key,
-    )
     words = f"Row {row}, column {column}: {view.entropy[row, column]:.2f} bits."
     if view.chosen.label is not None:
         words += f" Told class {s.told}."
@@ -127,7 +123,35 @@ def _prediction(s: Settings, view: _View, pixel: tuple[int, int], key: str) -> N
         words += " All classes together, each weighed by what the pixels before tell of it."
     if drawn_from is not None:
         words += f" Hatched: what is drawn from at temperature {s.temperature:g}."
+    if p.numel() <= FEW:
+        st.html(
+            f'<div class="genlib-past"><b>{prediction_sentence(p)}</b>{value_bars(p.numpy(), drawn_from)}'
+            f'<div class="genlib-quiet">{words}</div></div>'
+        )
+        return
+    st.markdown(f"**{prediction_sentence(p)}**")
+    st.plotly_chart(
+        figures.distribution_chart(p.numpy(), drawn_from, height=330 if len(s.chosen) == 1 else 240),
+        config={"displayModeBar": False},
+        key=key,
+    )
     st.caption(words)
+
+
+def value_bars(p: np.ndarray, drawn_from: np.ndarray | None) -> str:
+    """The distribution of a pixel of few values, p [1, levels], as bars in HTML; hatched beside each, what it is drawn from."""
+    names = ["no ink", "ink"] if p.shape[1] == 2 else [str(level) for level in range(p.shape[1])]
+    rows = [("", p[0])] + ([("drawn", drawn_from[0])] if drawn_from is not None else [])
+    bars = "".join(
+        "<span><i>"
+        + "".join(
+            f'<b class="{kind}" style="height:{chances[i]:.1%}"><u>{chances[i]:.0%}</u></b>' for kind, chances in rows
+        )
+        + f"</i>{name}</span>"
+        for i, name in enumerate(names)
+    )
+    words = ", ".join(f"{name} {chance:.0%}" for name, chance in zip(names, p[0], strict=True))
+    return f'<div class="genlib-values" role="img" aria-label="{words}">{bars}</div>'
 
 
 # -- the chosen pixel ------------------------------------------------------------------------------

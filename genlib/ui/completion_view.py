@@ -2,9 +2,7 @@
 did. The rest is in `genlib.ui.completion_inside`.
 """
 
-import base64
 import html
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,23 +13,25 @@ from torch import Tensor
 from genlib.figures import completion as figures
 from genlib.figures import images
 from genlib.models.contract import count_parameters
-from genlib.ui import pick_class
+from genlib.ui import markup, pick_class
 from genlib.ui.completion import Chosen, Settings
 from genlib.ui.completion_draw import Completions, Show, class_chances, complete, ranks, tensor
 
 MOST_CLASSES = 10  # bars of the chances of the classes; of more classes the likeliest are shown
 
 _STYLE = """<style>
-.genlib-picture {display: block; width: 100%; image-rendering: pixelated; border-radius: 6px;}
 [class*="st-key-completion-sheet"] img {max-height: 46vh; object-fit: contain; object-position: left top;
   border-radius: 0;}
-.genlib-quiet {font-size: .9rem; opacity: .75;}
 .genlib-below {display: grid; grid-template-columns: repeat(2, minmax(0, 7rem)) minmax(0, 1fr); gap: .7rem 1.3rem;}
 .genlib-below > .genlib-quiet, .genlib-below.two > div {grid-column: 1 / -1;}
-.genlib-below figure {margin: 0;}
-.genlib-below figcaption {padding-top: .2rem; font-size: .9rem; opacity: .75;}
 .genlib-below p {margin: 0 0 .5rem;}
 .genlib-past {display: grid; gap: .6rem;}
+.genlib-values {display: flex; gap: 1.2rem; max-width: 24rem; padding-top: 1.4rem; text-align: center;}
+.genlib-values > span {flex: 1;}
+.genlib-values i {display: flex; gap: 4px; align-items: flex-end; height: 11rem; margin-bottom: .2rem; border-bottom: 1px solid #8888; font-style: normal;}
+.genlib-values b {position: relative; flex: 1; background: ORANGE;}
+.genlib-values .drawn {background: repeating-linear-gradient(135deg, ORANGE 0 5px, #fff 5px 8px);}
+.genlib-values u {position: absolute; inset: -1.5em 0 auto; text-decoration: none; font-size: .9rem;}
 .genlib-legend {display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; font-size: .95rem;}
 .genlib-legend i {display: inline-block; width: .95em; height: .95em; margin-right: .4em; vertical-align: -.1em;
   border-radius: 3px; border: 1px solid #8888;}
@@ -42,7 +42,7 @@ _STYLE = """<style>
 .genlib-classes > span {flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis;}
 .genlib-classes i {display: flex; align-items: flex-end; height: 2.6rem; border-bottom: 1px solid #8888;}
 .genlib-classes b {width: 100%;}
-</style>"""
+</style>""".replace("ORANGE", figures.DRAWN)
 
 
 def show_completions(s: Settings, picture: np.ndarray, known: np.ndarray, columns: Sequence[Any]) -> list[Completions]:
@@ -90,20 +90,9 @@ def _sheet(s: Settings, known: np.ndarray, aspect: float, key: str) -> Show:
         sheet = images.png(figures.completion_sheet(tiles, aspect))
         alt = f"{s.n} completions" + ("" if drawn is None else ", being drawn")
         # What a picture's place shows is replaced where it stands; an empty place first would make the page jump.
-        place = place.html(picture_tag(sheet, alt))
+        place = place.html(markup.picture(sheet, alt))
 
     return show
-
-
-def picture_tag(picture: bytes, alt: str) -> str:
-    """A PNG as HTML with the picture in it: no second request, and with its words one element of the page."""
-    data = base64.b64encode(picture).decode("ascii")
-    return f'<img class="genlib-picture" alt="{html.escape(alt)}" decoding="sync" src="data:image/png;base64,{data}">'
-
-
-def strong(text: str) -> str:
-    """Text with **bold** words as HTML."""
-    return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", html.escape(text, quote=False))
 
 
 def _below(s: Settings, chosen: Chosen, done: Completions, picture: np.ndarray, known: np.ndarray) -> None:
@@ -114,14 +103,13 @@ def _below(s: Settings, chosen: Chosen, done: Completions, picture: np.ndarray, 
         line = f"{s.n} completions of {hidden} hidden pixels, drawn in {done.seconds:.2f} s"
     else:
         line = "Nothing is hidden: every completion is the picture itself, as the model reads it."
-    average = picture_tag(images.png(_average(done, known, s.colours)), "average of the completions")
+    average = images.png(_average(done, known, s.colours))
     shown = figures.sight_picture(images.to_pixels(tensor(picture)[0]), known, order)
-    sees = picture_tag(images.png(shown), "which known pixels the model can look at")
     st.html(
         f'<div class="genlib-below{" two" if len(s.chosen) > 1 else ""}"><div class="genlib-quiet">{line}</div>'
-        f"<figure>{average}<figcaption>Average</figcaption></figure>"
-        f"<figure>{sees}<figcaption>What it sees</figcaption></figure>"
-        f"<div><p>{strong(sight_sentence(known, order))}</p>{_sight_legend(known, order)}"
+        f"{markup.figure(average, 'average of the completions', 'Average')}"
+        f"{markup.figure(images.png(shown), 'which known pixels the model can look at', 'What it sees')}"
+        f"<div><p>{markup.strong(sight_sentence(known, order))}</p>{_sight_legend(known, order)}"
         f"{_class(s, chosen, done, known, order)}</div></div>"
     )
 
@@ -196,7 +184,7 @@ def _class(s: Settings, chosen: Chosen, done: Completions, known: np.ndarray, or
     if chosen.classes and chosen.label is None:
         chances = class_chances(chosen, done.coded, known).numpy()
     sentence = class_sentence(s, chosen, known, order, chances)
-    return (f"<p>{strong(sentence)}</p>" if sentence else "") + (
+    return (f"<p>{markup.strong(sentence)}</p>" if sentence else "") + (
         "" if chances is None else class_bars(chosen.classes, chances)
     )
 

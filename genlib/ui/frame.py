@@ -38,6 +38,10 @@ h3 {font-size: 1.25rem !important; padding: .6rem 0 .2rem 0 !important;}
 [data-testid=stSidebar] [data-testid=stHorizontalBlock] > [data-testid=stElementContainer] {flex: 1 1 0; min-width: 0;}
 /* Streamlit fades what waits for an answer; the fade of each element costs a layer, and all of them a tenth of a click's time. */
 [data-stale=true] {opacity: 1 !important; transition: none !important;}
+.genlib-picture {display: block; width: 100%; image-rendering: pixelated; border-radius: 6px;}
+.genlib-quiet {font-size: .9rem; opacity: .75;}
+.genlib-shown {margin: 0;}
+.genlib-shown figcaption {padding-top: .3rem;}
 .genlib-lead {font-size: 1.05rem; opacity: .85; margin: 0 0 .6rem 0; max-width: 75ch;}
 </style>"""
 

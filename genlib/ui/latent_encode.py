@@ -12,7 +12,7 @@ from genlib.errors import GenlibError
 from genlib.figures import images
 from genlib.figures import latent as figures
 from genlib.models import abilities
-from genlib.ui import latent, latent_points, latent_view, links, models
+from genlib.ui import latent, latent_points, latent_view, links, markup, models
 from genlib.ui.components import canvas
 from genlib.ui.latent import Codes, Plane, Point, Settings
 from genlib.ui.latent_points import Start
@@ -92,8 +92,7 @@ def _test_image(s: Settings, place: Any) -> np.ndarray:
 
 def _show_picture(pixels: np.ndarray, alt: str, caption: str) -> None:
     big = images.enlarge(pixels, max(1, SIDE // max(pixels.shape[:2])))
-    st.image(images.png(big), output_format="PNG", width="stretch", alt=alt)
-    st.caption(caption)
+    st.html(markup.figure(images.png(big), alt, caption))
 
 
 def _drawing(s: Settings, place: Any) -> np.ndarray | None:

@@ -140,7 +140,7 @@ def test_hide_with_the_brush_and_the_box_and_follow_the_link(completion, chromiu
     assert known[:10].all()
     expect(page.get_by_text(re.compile(f"completions of {(~known).sum()} hidden pixels"))).to_be_visible()
 
-    chart = page.get_by_test_id("stPlotlyChart")
+    chart = page.locator(".genlib-values")
     entropy = page.get_by_test_id("canvas-surface").nth(1)
     drag(page, entropy, (12, 9), (12, 9))
     page.wait_for_url(re.compile(r"pixel=12\.9"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,3 +95,12 @@ def open_page() -> Callable[..., AppTest]:
         return app.run()
 
     return opened
+
+
+def shown_pictures(app: AppTest) -> list[str]:
+    """The pictures that are in the page's HTML, in order, as base64."""
+    return [
+        found
+        for element in app.get("html")
+        for found in re.findall(r'src="data:image/png;base64,([^"]+)"', element.proto.body)
+    ]

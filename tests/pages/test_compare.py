@@ -8,7 +8,7 @@ import pytest
 from genlib.evaluation import judges
 from genlib.models import catalogue
 from genlib.training import checkpoint
-from genlib.ui import compare_claims, models
+from genlib.ui import compare, compare_claims, models
 from genlib.ui.compare_table import TABLES
 from tests.pages.conftest import tiny
 
@@ -50,8 +50,15 @@ def cards(monkeypatch, tmp_path):
     return tmp_path
 
 
+def look(app, view):
+    """What stands below the walls."""
+    app.button_group(key="view").set_value(view).run()
+    assert not app.exception
+
+
 def frames(app):
     """The three tables by a column that only they have."""
+    look(app, compare.FIGURES)
     found = {}
     for name, shown in zip(("nats", "frechet", "ms"), TABLES, strict=True):
         app.segmented_control(key="table").set_value(shown).run()
@@ -62,6 +69,7 @@ def frames(app):
 
 def claims(app):
     """part -> its verdict and what was measured"""
+    look(app, compare.CLAIMS)
     table = next(block.value for block in app.markdown if block.value.startswith("| claim"))
     return {
         cells[0].strip(): cells[1:3]
@@ -149,10 +157,11 @@ def test_a_link_chooses_the_models_and_names_an_unknown_one(open_page):
 
 
 def test_a_link_chooses_the_axes_and_the_two_under_the_divider(open_page, cards):
-    app = open_page("compare", models="gan-mnist,vae-mnist", x="Size", a="vae-mnist", b="gan-mnist")
+    app = open_page("compare", models="gan-mnist,vae-mnist", x="Size", view=compare.COST)
     assert not app.exception
     figure = json.loads(app.get("plotly_chart")[0].proto.spec)
     assert "parameters" in figure["layout"]["xaxis"]["title"]["text"]
+    app = open_page("compare", models="gan-mnist,vae-mnist", a="vae-mnist", b="gan-mnist")
     shown = json.loads(app.get("bidi_component")[0].proto.json)
     assert shown["names"] == ["vae-mnist", "gan-mnist"]
     assert len({picture["id"] for picture in shown["pictures"]}) == 2
@@ -177,6 +186,7 @@ def test_models_of_another_data_set_are_another_comparison(open_page, checkpoint
 
 def test_training_is_timed_on_demand_and_what_a_pixel_sees_is_measured(open_page):
     app = open_page("compare", models="pixelcnn-mnist,diagonal-bilstm-mnist,gan-mnist")
+    look(app, compare.CLAIMS)
     next(button for button in app.button if "Time the training" in button.label).click().run()
     assert not app.exception
     found = claims(app)

@@ -21,7 +21,7 @@ from genlib.models.autoregressive import AutoregressiveModel
 from genlib.models.contract import count_parameters
 from genlib.training import checkpoint
 from genlib.ui import completion_draw, links, models
-from tests.pages.conftest import tiny
+from tests.pages.conftest import shown_pictures, tiny
 
 
 @pytest.fixture(autouse=True)
@@ -52,13 +52,6 @@ def page(open_page: Callable[..., AppTest]) -> Callable[..., AppTest]:
     return opened
 
 
-def pictures(app: AppTest) -> list[str]:
-    """The pictures of the page, which are in its HTML."""
-    return [
-        found for element in app.get("html") for found in re.findall(r'src="(data:image/png[^"]+)"', element.proto.body)
-    ]
-
-
 def link(app: AppTest) -> dict[str, str]:
     """The page's address."""
     return {name: value if isinstance(value, str) else value[-1] for name, value in app.query_params.items()}
@@ -87,13 +80,13 @@ def test_first_view(page, drawings) -> None:
     assert torch.equal(call["images"], load("mnist").batch("test", slice(0, 1)))
     assert (call["n"], call["seed"], call["temperature"], call["label"]) == (8, 1, 1.0, None)
     assert "can use all 392 known pixels" in text(app)
-    assert len(pictures(app)) == 4
+    assert len(shown_pictures(app)) == 4
 
 
 @pytest.mark.parametrize("control", ["seed", "n", "temperature", "digit", "mask"])
 def test_what_changes_the_input_draws_anew(page, drawings, control: str) -> None:
     app = page()
-    before = pictures(app)
+    before = shown_pictures(app)
     if control == "seed":
         app.number_input(key="seed").set_value(5)
     elif control == "digit":
@@ -107,7 +100,7 @@ def test_what_changes_the_input_draws_anew(page, drawings, control: str) -> None
     app.run()
     assert not app.exception
     assert len(drawings) == 2
-    assert pictures(app)[0] != before[0]
+    assert shown_pictures(app)[0] != before[0]
 
 
 @pytest.mark.parametrize(("place", "button"), [(0, "Another image"), (1, "New seed")])
@@ -122,14 +115,14 @@ def test_what_was_drawn_in_advance_is_what_the_button_asks_for(page, drawings, p
 
 def test_looking_inside_draws_nothing(page, drawings) -> None:
     app = page()
-    before = pictures(app)
+    before = shown_pictures(app)
     app.selectbox(key="look").set_value("completion 7").run()
-    assert pictures(app)[:3] == before[:3]
+    assert shown_pictures(app)[:3] == before[:3]
     app.selectbox(key="look").set_value("original").run()
     app.toggle(key="tint").set_value(False).run()
     assert not app.exception
     assert len(drawings) == 1
-    assert pictures(app)[0] != before[0], "without the tint"
+    assert shown_pictures(app)[0] != before[0], "without the tint"
 
 
 def test_fewer_completions_than_the_one_looked_at(page) -> None:
@@ -215,7 +208,7 @@ def test_a_link_restores_the_view(page, drawings, odd) -> None:
     assert (drawings[0]["n"], drawings[0]["seed"], drawings[0]["temperature"]) == (3, 11, 0.7)
     assert "Row 20, column 4" in text(app)
     again = page(**query)
-    assert pictures(again) == pictures(app)
+    assert shown_pictures(again) == shown_pictures(app)
     assert len(drawings) == 1, "the same link is drawn once for all visitors"
     assert {name: link(again)[name] for name in ("mask", "picture")} == {
         name: query[name] for name in ("mask", "picture")
@@ -251,7 +244,7 @@ def test_each_bad_value_of_a_link_is_one_sentence_and_the_page_goes_on(open_page
     words = {"n": "number of completions", "digit": "test image", "look": "picture to look into"}
     app = open_page("completion", **query)
     assert not app.exception
-    assert len(pictures(app)) == 4
+    assert len(shown_pictures(app)) == 4
     said = [element.value for element in app.error]
     assert len(said) == len(query)
     for name in query:
@@ -284,7 +277,7 @@ def test_an_upload_is_completed_and_travels_in_the_link(page, drawings, odd) -> 
     assert np.allclose(drawings[-1]["images"][0, 0].numpy() * 255, picture, atol=1e-4)
     again = page(**link(app))
     assert np.allclose(drawings[-1]["images"][0, 0].numpy() * 255, picture, atol=1e-4)
-    assert pictures(again)[:3] == pictures(app)[:3]
+    assert shown_pictures(again)[:3] == shown_pictures(app)[:3]
 
 
 @pytest.mark.parametrize("kind", ["text", "empty", "truncated", "huge"])
@@ -300,7 +293,7 @@ def test_a_bad_upload_is_one_sentence(page, kind: str) -> None:
     assert f"{kind}.png" in app.error[0].value
     app.segmented_control(key="source").set_value("Draw").run()
     assert not app.error, "and the page goes on"
-    assert len(pictures(app)) == 4
+    assert len(shown_pictures(app)) == 4
 
 
 # -- two models, classes, colour -------------------------------------------------------------------
@@ -339,7 +332,7 @@ def test_two_models_complete_the_same_picture(page, drawings, more) -> None:
     first, second = drawings
     assert all(torch.equal(first[name], second[name]) for name in ("images", "known"))
     assert all(first[name] == second[name] for name in ("n", "seed", "temperature"))
-    assert len(pictures(app)) == 8
+    assert len(shown_pictures(app)) == 8
     headings = [element.proto.body for element in app.get("html") if 'genlib-model"' in element.proto.body]
     assert [re.search("<b>(.*)</b><br>(.*)</div>", heading).groups() for heading in headings] == [
         (name, f"PixelCNN, {count_parameters(models.get(name)):,} weights") for name in ("pixelcnn-mnist", "grey-mnist")
@@ -349,10 +342,10 @@ def test_two_models_complete_the_same_picture(page, drawings, more) -> None:
     assert link(app)["with"] == "grey-mnist"
     alone = page(model="pixelcnn-mnist", **query)
     assert len(drawings) == 2, "one of two is the same as one alone"
-    assert len(pictures(alone)) == 4
+    assert len(shown_pictures(alone)) == 4
     assert "with" not in link(alone)
     app.selectbox(key="with").set_value("none").run()
-    assert len(pictures(app)) == 4
+    assert len(shown_pictures(app)) == 4
 
 
 def test_one_pixel_is_looked_at_in_both(page, more) -> None:
@@ -390,7 +383,7 @@ def test_a_second_model_that_is_not_possible_is_one_sentence(open_page, more, se
     assert not app.exception
     assert len(app.error) == 1
     assert app.error[0].value.startswith(said)
-    assert len(pictures(app)) == 4, "and the page goes on with one model"
+    assert len(shown_pictures(app)) == 4, "and the page goes on with one model"
     assert not app.run().error
 
 
@@ -413,7 +406,7 @@ def test_a_class_is_told_to_the_model_that_knows_it(page, more) -> None:
     assert torch.equal(drawn()[-1], told[0])
     assert len(drawn()) == 3, "the other model draws nothing anew"
     again = page(**{**link(app), "class": "7"})
-    assert pictures(again) == pictures(app)
+    assert shown_pictures(again) == shown_pictures(app)
 
 
 def test_a_class_that_one_of_two_data_sets_lacks(page, more) -> None:
@@ -445,7 +438,7 @@ def test_a_class_that_is_not_possible_is_one_sentence(open_page, more, model: st
     assert not app.exception
     assert len(app.error) == 1
     assert app.error[0].value.startswith(said)
-    assert len(pictures(app)) == 4
+    assert len(shown_pictures(app)) == 4
     assert not app.run().error
 
 
@@ -469,7 +462,7 @@ def test_colour(page, more, drawings, levels: int) -> None:
     query = {"model": f"colour{levels}-svhn", "with": f"colour{second}-svhn", "source": "Draw", "n": "2"}
     app = page(**query, picture=links.pack_picture(picture), mask="centre-square", temperature="0.5")
     assert torch.allclose(drawings[0]["images"][0] * 255, torch.from_numpy(picture).movedim(-1, 0).float(), atol=1e-3)
-    assert len(pictures(app)) == 8
+    assert len(shown_pictures(app)) == 8
     assert text(app).count("Likeliest value") == 2
     first = drawn()[0]
     assert torch.equal((first * (levels - 1)).round() / (levels - 1), first), "colours of so many levels"
@@ -483,4 +476,4 @@ def test_without_its_data_set_a_model_completes_drawings(open_page, more) -> Non
     assert not app.exception
     assert len(app.error) == 1
     assert "svhn" in app.error[0].value
-    assert len(pictures(app)) == 4
+    assert len(shown_pictures(app)) == 4

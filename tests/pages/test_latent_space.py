@@ -23,6 +23,7 @@ from genlib.figures import images
 from genlib.training import checkpoint
 from genlib.ui import latent, latent_encode, latent_points, links, models
 
+from .conftest import shown_pictures
 from .latent_models import TEST_IMAGES, lively_vae, save, small_mnist, write_checkpoints
 
 VIEWS = latent.VIEWS
@@ -112,7 +113,7 @@ def test_the_encoded_image_is_shown_with_what_it_is_and_costs(page) -> None:
     assert f"z₁ = {x:.2f} ± {sigma[0]:.2f}, z₂ = {y:.2f} ± {sigma[1]:.2f}".replace("-", "−") in said
     label = int(load("mnist").labels("test")[7])
     assert f"Test image 7: {label}" in said
-    assert len(app.image) == 2
+    assert len(shown_pictures(app)) == 2
 
 
 @pytest.mark.parametrize("index", [0, 11])
@@ -136,12 +137,12 @@ def test_place_and_rank_are_what_counting_gives(page, index: int) -> None:
 
 def test_another_image_changes_the_pictures_and_the_link(page) -> None:
     app = page(view="Encode")
-    before = [picture.url for element in app.image for picture in element.proto.imgs]
+    before = shown_pictures(app)
     app.selectbox(key="latent-class").set_value("4").run()
     labels = load("mnist").labels("test")
     first = int((labels == 4).nonzero()[0])
     assert link(app)["digit"] == str(first)
-    after = [picture.url for element in app.image for picture in element.proto.imgs]
+    after = shown_pictures(app)
     assert before[0] != after[0]
     assert before[1] != after[1]
     assert f"slice({first}, {first + 1})" in code(app)
@@ -206,14 +207,14 @@ def test_a_drawing_comes_with_the_link(page) -> None:
     assert np.array_equal((names["image"] * 255).round().byte().numpy()[0, 0], drawing)
     nats, kl = names["reconstruction"].item(), names["kl"].item()
     assert f"<b>{nats + kl:.1f}</b>" in text(app)
-    assert len(app.image) == 1, "the canvas shows the drawing itself"
+    assert len(shown_pictures(app)) == 1, "the canvas shows the drawing itself"
     app.button_group(key="view").set_value("Plane").run()
     assert "picture" not in link(app)
 
 
 def test_an_empty_canvas_asks_for_a_drawing(page) -> None:
     app = page(view="Encode", source="Drawing")
-    assert not app.image
+    assert not shown_pictures(app)
     assert "Draw a digit" in app.info[0].value
     assert run(code(app))["image"].sum() == 0
 

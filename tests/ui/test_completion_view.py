@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -179,3 +180,11 @@ def test_memory_is_kept_apart_by_every_input(settings, conditional) -> None:
     completion_draw.complete(settings, 255 - picture, known, [ignore])
     completion_draw.complete(settings, picture, ~known, [ignore])
     assert len(completion_draw._drawn._items) == len(variants) + 2
+
+
+def test_bars_of_a_pixel_are_as_high_as_its_chances() -> None:
+    p, drawn_from = np.array([[0.25, 0.75]]), np.array([[0.1, 0.9]])
+    found = completion_inside.value_bars(p, drawn_from)
+    assert re.findall(r"height:([\d.]+)%", found) == ["25.0", "10.0", "75.0", "90.0"]
+    assert found.index("no ink</span>") < found.index(">ink</span>")
+    assert re.findall(r"height:([\d.]+)%", completion_inside.value_bars(p, None)) == ["25.0", "75.0"]
