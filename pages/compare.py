@@ -15,10 +15,10 @@ def page() -> None:
         names = compare.choose(data)
         seed = compare.seed()
         form = compare_rows.choose_form(names)
-        view = compare.choose_view()
     drawn = compare.walls(names, data, seed)
     times = {name: compare.milliseconds(wall) for name, wall in drawn.items()}
     figures = compare_rows.gather(list(drawn), times, form)
+    view = compare.choose_view()
     if view == compare.TWO:
         compare.two(drawn, data, seed, figures.rows)
     elif view == compare.FIGURES:

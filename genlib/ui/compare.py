@@ -70,7 +70,7 @@ def seed() -> int:
 def choose_view() -> str:
     """What stands below the walls, in the URL."""
     links.check_choice("view", VIEWS, "The view")
-    return links.pills("Below the walls", VIEWS, "view")
+    return links.segments("Look closer", VIEWS, "view")
 
 
 def walls(names: Sequence[str], data: str, seed: int) -> dict[str, walls_of.Wall]:

@@ -306,6 +306,16 @@ def test_gran_draws_noise_for_each_step_and_a_step_hears_of_the_last_ones() -> N
     assert tiny("gran", steps=3, noise_each_step=False).latent == 3
 
 
+def test_grans_first_steps_hear_the_noise_and_little_of_the_feedback() -> None:
+    """A feedback as strong as the noise from the start drew all pictures to a few."""
+    network = tiny("gran", steps=2, hidden=32).generator_net.train()
+    z, fed = torch.randn(2, 64, 32, generator=torch.Generator().manual_seed(0)).tanh()
+    both = network.decoder(torch.cat((z, fed), 1), 1)
+    same_noise = network.decoder(torch.cat((z, fed.roll(1, 0)), 1), 1)
+    other_noise = network.decoder(torch.cat((z.roll(1, 0), fed), 1), 1)
+    assert (both - other_noise).abs().mean() > 3 * (both - same_noise).abs().mean()
+
+
 def test_grans_feedback_differs_from_picture_to_picture_however_large_its_weights() -> None:
     """Hidden states that are +1 or -1 for every picture drown the noise: all pictures become the same one."""
     model = tiny("gran", steps=3)
