@@ -13,7 +13,7 @@ def page() -> None:
     with st.sidebar:
         plan = new_run()
     heading, place, *buttons = st.columns([1, 2, 1, 1.1], vertical_alignment="center")
-    heading.title("Train", anchor=False)
+    frame.header("Train", place=heading)
     names = [run.name for run in all_runs()]
     asked = st.session_state.get("run") or st.query_params.get("run")
     with frame.guard():

@@ -8,7 +8,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from streamlit.errors import StreamlitInvalidLayoutContextError
@@ -81,10 +81,11 @@ def run(page: Callable[[], None], *, parts: bool = False) -> None:
     page() if parts else whole()
 
 
-def header(title: str, lead: str) -> None:
-    """The page's heading and one sentence on what it shows."""
+def header(title: str, lead: str = "", place: Any = st) -> None:
+    """The page's heading and one sentence on what it shows. Every page has it, and with it the app's few rules of style."""
     enter_through_app()
-    st.html(f'{_STYLE}<h1 class="genlib-title">{title}</h1><p class="genlib-lead">{lead}</p>')
+    sentence = f'<p class="genlib-lead">{lead}</p>' if lead else ""
+    place.html(f'{_STYLE}<h1 class="genlib-title">{title}</h1>{sentence}')
 
 
 def lesson(*, notice: str, attempt: str, maths: str, code: str, model: "type[Model] | None" = None) -> None:

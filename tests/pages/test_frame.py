@@ -33,3 +33,10 @@ def test_no_fragment_lies_in_another(open_page, sent, name: str) -> None:
     for place, fragment in sent.items():
         above = {sent.get(place[:depth], "") for depth in range(2, len(place))} - {""}
         assert above <= {fragment}, f"{name}: {place}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_has_the_heading_with_the_style(open_page, name: str) -> None:
+    headings = [block.proto.body for block in open_page(name).get("html") if "<h1" in block.proto.body]
+    assert len(headings) == 1
+    assert "stMainBlockContainer" in headings[0]
