@@ -9,7 +9,7 @@ import binascii
 import math
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import numpy as np
@@ -146,21 +146,16 @@ def linked_step(kept: str, steps: int) -> int:
 
 def segments(label: str, options: Sequence[str], key: str) -> str:
     """One of the options, the first by default, in the URL as ``key``; it stays when a view without this control comes between."""
-    return st.segmented_control(
-        label,
-        options,
-        default=options[0],
-        required=True,
-        key=key,
-        bind="query-params",
-        persist_state="page",
-        width="stretch",
-    )
+    return _one_of(st.segmented_control, label, options, key)
 
 
 def pills(label: str, options: Sequence[str], key: str) -> str:
     """The same where the options would not fit in a row of the sidebar."""
-    return st.pills(
+    return _one_of(st.pills, label, options, key)
+
+
+def _one_of(control: Callable[..., str], label: str, options: Sequence[str], key: str) -> str:
+    return control(
         label,
         options,
         default=options[0],
