@@ -15,7 +15,7 @@ from genlib.figures import images, palette
 
 DRAWN, UNDRAWN = palette.ORANGE, palette.BLUE  # what the model drew; what is hidden and not drawn yet
 IGNORED = palette.VERMILLION  # known pixels that no hidden pixel sees
-TILE = 200  # screen pixels of a tile, roughly; enlarged to the next whole factor
+TILE = 200  # pixels of a picture on which lines are drawn, roughly; the browser enlarges it, and all others, further
 
 # -- numbers ---------------------------------------------------------------------------------------
 
@@ -113,10 +113,8 @@ def completion_tiles(
 
 
 def completion_sheet(tiles: np.ndarray, aspect: float = 1.9) -> np.ndarray:
-    """Tiles [n, H, W, 3] as one RGBA picture, arranged for a space with that width / height."""
-    columns = images.best_columns(len(tiles), aspect)
-    share = TILE if len(tiles) > 2 else 2 * TILE
-    return images.sheet(tiles, columns, scale=max(1, -(-share // max(tiles.shape[1:3]))), gap=8)
+    """Tiles [n, H, W, 3] as one small RGBA picture, a pixel apart, arranged for a space with that width / height."""
+    return images.sheet(tiles, images.best_columns(len(tiles), aspect), scale=1, gap=1)
 
 
 def sight_picture(picture: np.ndarray, known: np.ndarray, order: np.ndarray | None = None) -> np.ndarray:
@@ -126,7 +124,7 @@ def sight_picture(picture: np.ndarray, known: np.ndarray, order: np.ndarray | No
     share = sight(known, order)
     shown = images.blend(picture, ~known, UNDRAWN, 0.85)
     shown = images.blend(shown, known, IGNORED, 0.65 * (1 - np.nan_to_num(share)))
-    scale = max(1, -(-TILE // max(known.shape)))
+    scale = max(1, TILE // 2 // max(known.shape))
     return images.hatch(images.enlarge(shown, scale), ~known, scale)
 
 
@@ -141,7 +139,7 @@ def past_picture(
     after = later(known.shape, pixel, order)
     shown = images.blend(picture, after & ~known, UNDRAWN, 1.0)
     shown = images.blend(shown, after & known, IGNORED, 0.6)
-    scale = max(1, -(-2 * TILE // max(known.shape)))
+    scale = max(1, -(-TILE // max(known.shape)))
     return images.frame(images.enlarge(shown, scale), pixel, scale)
 
 

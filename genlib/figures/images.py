@@ -1,8 +1,8 @@
 """Pictures of small images: float tensors -> uint8 arrays, tints, heat maps, sheets, PNG.
 
 Everything here works on uint8 arrays [..., H, W, 3] of single image pixels until `enlarge` or `sheet` repeats each
-pixel; browsers would blur a picture that they have to enlarge themselves. Gaps are transparent, so that sheets suit
-light and dark pages alike.
+pixel, for files and for places where a browser would blur what it has to enlarge itself. Gaps are transparent, so that
+sheets suit light and dark pages alike.
 """
 
 import base64

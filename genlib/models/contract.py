@@ -353,15 +353,15 @@ ABILITIES: dict[str, type] = {
 }
 
 
-def _methods(protocol: type) -> list[str]:
-    return [name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")]
+_METHODS = {
+    ability: [name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")]
+    for ability, protocol in ABILITIES.items()
+}
 
 
 def abilities(model: Model | type[Model]) -> list[str]:
     """The names in `ABILITIES` whose methods the model, or model class, has."""
-    return [
-        name for name, protocol in ABILITIES.items() if all(hasattr(model, method) for method in _methods(protocol))
-    ]
+    return [ability for ability, methods in _METHODS.items() if all(hasattr(model, method) for method in methods)]
 
 
 def count_parameters(module: nn.Module) -> int:

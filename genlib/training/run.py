@@ -37,6 +37,7 @@ assert set(LIVE) < set(get_args(State))
 LAUNCH_GRACE = 20.0  # seconds a launched process may take, on a busy machine, until it holds the run's lock
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._+-]{0,63}")
+_SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"
 
 
 def runs_folder() -> Path:
@@ -48,7 +49,7 @@ def runs_folder() -> Path:
 def shipped_folder() -> Path:
     """The folder of checkpoints that ship with the project (``$GENLIB_CHECKPOINTS`` overrides it)."""
     given = os.environ.get("GENLIB_CHECKPOINTS")
-    return Path(given) if given else Path(__file__).resolve().parents[2] / "checkpoints"
+    return Path(given) if given else _SHIPPED
 
 
 def process_rank() -> int | None:

@@ -9,7 +9,6 @@ from genlib.data import datasets
 from genlib.errors import GenlibError
 from genlib.evaluation import comparison
 from genlib.evaluation.comparison import REAL, Marked
-from genlib.figures.images import png, sheet, to_pixels
 from genlib.training import checkpoint
 from genlib.training.variants import without_variants
 from genlib.ui import links, models, pick_draw, wall_grid
@@ -17,7 +16,7 @@ from genlib.ui import walls as walls_of
 from genlib.ui.components.wipe import wipe
 from genlib.ui.wall_grid import Shown
 
-WALL = walls_of.Layout(n=16, columns=4, scale=3, gap=3)
+WALL = walls_of.Layout(n=16, columns=4)
 TWO, FIGURES, COST, CLAIMS = VIEWS = ("Two walls", "Figures", "Quality and cost", "Claims")
 MOST = 24  # checkpoints at once
 ACROSS = 6  # walls beside each other
@@ -132,7 +131,7 @@ def real(data: str, seed: int) -> bytes:
     """A wall of test images."""
     dataset = datasets.load(data)
     rows = torch.randperm(dataset.size("test"), generator=torch.Generator().manual_seed(seed))[: WALL.n]
-    return png(sheet(to_pixels(dataset.batch("test", rows)), WALL.columns, scale=WALL.scale, gap=WALL.gap))
+    return walls_of.picture(dataset.batch("test", rows), WALL)
 
 
 def two(drawn: Mapping[str, walls_of.Wall], data: str, seed: int, rows: Sequence[Marked]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import streamlit as st
@@ -57,7 +58,7 @@ def facts(name: str) -> Facts:
     return _facts(name, models.version(name))
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@lru_cache(maxsize=512)
 def _facts(name: str, version: float) -> Facts:
     header = checkpoint.read_header(checkpoint.find_named(name))
     kind = catalogue.get(header.model)

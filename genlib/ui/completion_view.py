@@ -115,8 +115,7 @@ def _below(s: Settings, chosen: Chosen, done: Completions, picture: np.ndarray, 
 
 
 def _average(done: Completions, known: np.ndarray, colours: bool) -> np.ndarray:
-    tiles = figures.completion_tiles(done.pictures.mean(0, keepdim=True), known, colours=colours)
-    return images.enlarge(tiles[0], max(1, -(-figures.TILE // max(known.shape))))
+    return figures.completion_tiles(done.pictures.mean(0, keepdim=True), known, colours=colours)[0]
 
 
 def legend(items: dict[str, str]) -> str:

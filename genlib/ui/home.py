@@ -1,5 +1,6 @@
 """The home page's parts: walls of samples and doors."""
 
+from functools import cache
 from typing import Any
 
 import streamlit as st
@@ -12,7 +13,7 @@ from genlib.ui import links, pick_draw, wall_grid, walls
 from genlib.ui.components.doors import Door, doors
 from genlib.ui.wall_grid import Shown
 
-WALL = walls.Layout(n=30, columns=6, scale=4, gap=4)
+WALL = walls.Layout(n=30, columns=6)
 ACROSS = 4  # walls beside each other
 
 NOTICE = """
@@ -82,7 +83,7 @@ def _names() -> list[str]:
     return sorted(path.stem for path in shipped_folder().glob("*.safetensors"))
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@cache
 def _facts(name: str) -> tuple[str, str]:
     """A shipped checkpoint's model and data set, as its card says; one without a readable card is shown with MNIST's."""
     try:

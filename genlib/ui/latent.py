@@ -17,6 +17,7 @@ import torch
 from genlib.data import datasets, few
 from genlib.errors import GenlibError
 from genlib.figures import latent as figures
+from genlib.figures.images import png
 from genlib.figures.latent_flat import CORNERS, Flat, principal_plane, through_three, whole_plane
 from genlib.models import abilities
 from genlib.models.variational import active
@@ -135,7 +136,7 @@ class Plane:
     median on it; ``corners``: the draws of noise that it goes through."""
 
     flat: Flat
-    sheet: np.ndarray
+    sheet: bytes
     side: int
     extent: float
     error: float
@@ -265,7 +266,7 @@ def plane(s: Settings, found: Codes | None) -> Plane:
             )
         centres = figures.class_centres(points, found.labels[:CHUNK], len(s.classes)) if found else []
         corners = CORNERS if flat.norm else ()
-        sheet = atlas_sheet(atlas.tiles, atlas.side)
+        sheet = png(atlas_sheet(atlas.tiles, atlas.side))  # once: the pad takes it at every click
         made = Plane(flat, sheet, atlas.side, atlas.extent, atlas.error, atlas.worst, centres or list(corners), corners)
         _planes.put(key, made)
     return made

@@ -19,7 +19,6 @@ from genlib.ui.latent_points import Start
 from genlib.ui.recent import Recent
 
 NEIGHBOURS = 15
-SIDE = 448  # pixels of a shown picture, at most
 
 _STYLE = """<style>
 .genlib-numbers {display: flex; flex-wrap: wrap; gap: .2rem 1.6rem; line-height: 1.3;}
@@ -91,8 +90,7 @@ def _test_image(s: Settings, place: Any) -> np.ndarray:
 
 
 def _show_picture(pixels: np.ndarray, alt: str, caption: str) -> None:
-    big = images.enlarge(pixels, max(1, SIDE // max(pixels.shape[:2])))
-    st.html(markup.figure(images.png(big), alt, caption))
+    st.html(markup.figure(images.png(pixels), alt, caption))
 
 
 def _drawing(s: Settings, place: Any) -> np.ndarray | None:

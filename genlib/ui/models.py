@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def computing_when_idle(quiet: float) -> Iterator[None]:
         _turns.release()
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=128, show_spinner=False)
 def _loaded(path: Path, version: float) -> Model:
     set_threads(max(1, (os.cpu_count() or 2) // 2))  # visitors and a training job share the cores
     model = checkpoint.load_file(path)
@@ -91,7 +92,8 @@ def _available() -> dict[str, tuple[str, str]]:
             header = checkpoint.read_header(path)
         except GenlibError:
             continue  # a broken file is not offered; asking for it by name says what is wrong with it
-        found.setdefault(name, (header.model, header.origin.data))
+        if header.model in catalogue.names():
+            found.setdefault(name, (header.model, header.origin.data))
     return found
 
 
@@ -100,11 +102,11 @@ def available(*wanted: str) -> dict[str, tuple[str, str]]:
     return {
         name: (model, data)
         for name, (model, data) in _available().items()
-        if model in catalogue.names() and (not wanted or set(wanted) & set(abilities(catalogue.get(model))))
+        if not wanted or set(wanted) & set(abilities(catalogue.get(model)))
     }
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@lru_cache(maxsize=512)  # Streamlit's own caches take a millisecond a look, and a page looks at every name
 def _shape(path: Path, version: float) -> tuple[int, int, int]:
     header = checkpoint.read_header(path)
     return catalogue.get(header.model).validate_config(header.config).shape
@@ -122,7 +124,7 @@ def card(name: str) -> dict[str, Any]:
     return _card(name, path, path.stat().st_mtime) if name in checkpoint.shipped() and path.is_file() else {}
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@lru_cache(maxsize=512)
 def _card(name: str, path: Path, version: float) -> dict[str, Any]:
     return checkpoint.read_card(name)
 

@@ -16,16 +16,16 @@ from genlib.ui.components.wire import digest
 from genlib.ui.recent import Recent
 
 if TYPE_CHECKING:  # the kept pictures are on the screen before PyTorch is loaded
+    from torch import Tensor
+
     from genlib.models.contract import Model
 
 
 class Layout(NamedTuple):
-    """n pictures in rows of ``columns``, each pixel ``scale`` times as large, ``gap`` transparent pixels apart."""
+    """n pictures in rows of ``columns``."""
 
     n: int
     columns: int
-    scale: int
-    gap: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +76,17 @@ def _key(name: str, seed: int, layout: Layout) -> str:
 
 
 def _drawn(model: "Model", seed: int, layout: Layout) -> Wall:
-    from genlib.figures import images as figures
-
     start = time.perf_counter()
     samples = model.sample(layout.n, seed=seed)
     seconds = time.perf_counter() - start
-    tiles = figures.to_pixels(samples)
-    picture = figures.png(figures.sheet(tiles, layout.columns, scale=layout.scale, gap=layout.gap))
-    return Wall(picture, model.title, model.family, seconds)
+    return Wall(picture(samples, layout), model.title, model.family, seconds)
+
+
+def picture(images: "Tensor", layout: Layout) -> bytes:
+    """Images [n, C, H, W] in [0, 1] side by side, a transparent pixel apart, as a small PNG; the browser enlarges it."""
+    from genlib.figures import images as figures
+
+    return figures.png(figures.sheet(figures.to_pixels(images), layout.columns, scale=1, gap=1))
 
 
 def ahead(names: Sequence[str], seed: int, layout: Layout) -> None:

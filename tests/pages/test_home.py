@@ -39,7 +39,7 @@ def test_of_several_checkpoints_of_a_model_the_plain_one_is_shown(open_page, tmp
         (tmp_path / f"{name}.safetensors").write_bytes(source.read_bytes())
         (tmp_path / f"{name}.json").write_text(json.dumps({"model": name.split("-")[0], "data": "mnist"}))
     monkeypatch.setenv("GENLIB_CHECKPOINTS", str(tmp_path))
-    home._facts.clear()
+    home._facts.cache_clear()
     app = open_page("home")
     assert not app.exception
     assert "<b>vae-mnist</b>" in words(app)

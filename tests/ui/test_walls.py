@@ -7,7 +7,7 @@ import pytest
 from genlib.errors import GenlibError
 from genlib.ui import ahead, models, walls
 
-LAYOUT = walls.Layout(n=4, columns=2, scale=1, gap=0)
+LAYOUT = walls.Layout(n=4, columns=2)
 
 
 def _appears(name: str, seed: int, within: float) -> bool:

@@ -75,13 +75,12 @@ class Player {
     const sheets = data.panels.flatMap((panel) => panel.sheets);
     const fresh = sheets.filter(({ id }) => !this.bitmaps.has(id));
     const decoded = fresh.length ? await Promise.all(fresh.map(async ({ id, png }) => [id, await decodePng(png)])) : [];
-    if (this.token !== token) return decoded.forEach(([, bitmap]) => bitmap.close());
+    if (this.token !== token) return undefined;
     for (const [id, bitmap] of decoded) this.bitmaps.set(id, bitmap);
     this.adopt(data);
     const used = new Set(sheets.map(({ id }) => id));
     for (const [id, bitmap] of this.bitmaps) {
       if (used.has(id)) continue;
-      bitmap.close();
       this.bitmaps.delete(id);
     }
   }

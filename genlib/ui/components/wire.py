@@ -170,11 +170,10 @@ def lasting_png_asset(pixels: np.ndarray | bytes, coordinates: str) -> dict[str,
     A component's data travel whole at every run of the page; a picture behind an address travels once. ``coordinates``
     names its place on the page: the server keeps the picture for as long as a visitor's page has one there.
     """
-    asset = png_asset(pixels)
     if not runtime.exists():  # without a server there is no address
-        return asset
-    media = runtime.get_instance().media_file_mgr
-    return {"id": asset["id"], "url": media.add(base64.b64decode(asset["png"]), "image/png", coordinates)}
+        return png_asset(pixels)
+    png = pixels if isinstance(pixels, bytes) else png_bytes(pixels)
+    return {"id": digest(pixels), "url": runtime.get_instance().media_file_mgr.add(png, "image/png", coordinates)}
 
 
 def settle(store: MutableMapping[Any, Any], key: str, source: str, payload: object) -> object:
