@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from genlib.figures.images import rgb, to_pixels
+from genlib.figures.images import rgb, to_levels, to_pixels
 from genlib.figures.palette import GREEN, ORANGE, SKY
 from genlib.layers.attention import GlimpseBox, filter_offsets
 
@@ -67,9 +67,10 @@ def glimpses(patches: Tensor, index: int) -> np.ndarray:
 
 
 def wall(trace: Any, columns: int) -> np.ndarray:
-    """All pictures of the trace side by side at each step, uint8 [T, rows * H, columns * W, 3]."""
-    pixels = to_pixels(trace.canvases.transpose(0, 1))  # [T, N, H, W, 3]
-    steps, n, h, w, _ = pixels.shape
+    """All pictures of the trace side by side at each step, uint8 [T, rows * H, columns * W], or [..., 3] in colour."""
+    pixels = to_levels(trace.canvases.transpose(0, 1))  # [T, N, H, W, C]
+    steps, n, h, w, channels = pixels.shape
     rows = n // columns
-    tiles = pixels[:, : rows * columns].reshape(steps, rows, columns, h, w, 3)
-    return tiles.swapaxes(2, 3).reshape(steps, rows * h, columns * w, 3)
+    tiles = pixels[:, : rows * columns].reshape(steps, rows, columns, h, w, channels)
+    found = tiles.swapaxes(2, 3).reshape(steps, rows * h, columns * w, channels)
+    return found[..., 0] if channels == 1 else found

@@ -37,10 +37,15 @@ def heat_gradient() -> str:
 
 def to_pixels(images: Tensor) -> np.ndarray:
     """Images [..., C, H, W] in [0, 1] with one or three channels -> uint8 [..., H, W, 3]."""
+    pixels = to_levels(images)
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:-1], 3)))
+
+
+def to_levels(images: Tensor) -> np.ndarray:
+    """The same with as many channels as the images have, uint8 [..., H, W, C]."""
     if images.shape[-3] not in (1, 3):
         raise ValueError(f"expected images [..., 1 or 3, H, W], got {list(images.shape)}")
-    pixels = (images.detach().clamp(0, 1) * 255).round().byte().movedim(-3, -1).cpu().numpy()
-    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:-1], 3)))
+    return (images.detach().clamp(0, 1) * 255).round().byte().movedim(-3, -1).cpu().numpy()
 
 
 def blend(pixels: np.ndarray, where: np.ndarray, colour: str, strength: float | np.ndarray = 0.6) -> np.ndarray:

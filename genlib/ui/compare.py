@@ -83,15 +83,16 @@ def walls(names: Sequence[str], data: str, seed: int) -> dict[str, walls_of.Wall
     shown |= {name: last.get(name) or Shown(short(name, data), note="being drawn") for name in names}
     drawn = {name: wall for name in names if (wall := _kept(name, seed)) is not None}
     shown |= {name: _shown(name, data, wall) for name, wall in drawn.items()}
-    across = min(ACROSS, len(shown))
-    place = wall_grid.show(st, list(shown.values()), across, "compare")
-    for name in walls_of.quickest_first([name for name in names if name not in drawn]):
+    grid = wall_grid.Grid(min(ACROSS, len(shown)), "compare")
+    grid.show(list(shown.values()))
+    missing = walls_of.quickest_first([name for name in names if name not in drawn])
+    for name in missing:
         try:
             drawn[name] = walls_of.draw(name, seed, WALL)
             shown[name] = _shown(name, data, drawn[name])
         except GenlibError as error:
             shown[name] = Shown(name, error=str(error))
-        place = wall_grid.show(place, list(shown.values()), across, "compare")
+        grid.show(list(shown.values()), more=name != missing[-1])
     last |= {name: shown[name] for name in drawn}
     walls_of.ahead(names, seed + 1, WALL)
     return {name: drawn[name] for name in names if name in drawn}

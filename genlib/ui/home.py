@@ -1,7 +1,6 @@
 """The home page's parts: walls of samples and doors."""
 
 from functools import cache
-from typing import Any
 
 import streamlit as st
 
@@ -94,33 +93,38 @@ def _facts(name: str) -> tuple[str, str]:
 
 
 class Walls:
-    """What stands on the page for each checkpoint."""
+    """What stands on the page for each checkpoint; ``fresh``: whose wall is of the seed already."""
 
-    def __init__(self, shown: dict[str, Shown]) -> None:
-        self.shown = shown
-        self._place: Any = st
+    def __init__(self, shown: dict[str, Shown], fresh: set[str]) -> None:
+        self.shown, self.fresh = shown, fresh
+        self._grid = wall_grid.Grid(ACROSS, "home")
 
-    def show(self) -> None:
-        self._place = wall_grid.show(self._place, list(self.shown.values()), ACROSS, "home")
+    def show(self, *, more: bool = False) -> None:
+        self._grid.show(list(self.shown.values()), more=more)
 
 
 def kept_walls(names: list[str], seed: int) -> Walls:
     """The wall of each checkpoint, if it is drawn already, else the visitor's last one or the kept samples."""
-    on_page = Walls({name: _ready(name, seed) for name in names})
+    fresh = set()
+    for name in names:
+        wall = _kept(name, seed)
+        if wall is not None:
+            _last()[name] = _words(name, wall)
+            fresh.add(name)
+    on_page = Walls({name: _last().get(name) or _sample(name) for name in names}, fresh)
     on_page.show()
     return on_page
 
 
-def _ready(name: str, seed: int) -> Shown:
-    """What can be shown of a model without drawing."""
+def _kept(name: str, seed: int) -> walls.Wall | None:
     try:
-        wall = walls.kept(name, seed, WALL)
+        return walls.kept(name, seed, WALL)
     except GenlibError:
-        wall = None
-    if wall is not None:
-        return _words(name, wall)
-    if name in _last():
-        return _last()[name]
+        return None  # drawing it says what is wrong
+
+
+def _sample(name: str) -> Shown:
+    """What can be shown of a model before anything is drawn."""
     file = shipped_folder() / f"{name}.png"
     sheet = file.read_bytes() if file.is_file() else None
     return Shown(name, sheet, f"samples of {name}", "samples kept with the checkpoint; fresh ones are on their way")
@@ -141,16 +145,15 @@ def fresh_walls(on_page: Walls, seed: int) -> None:
     A checkpoint that cannot be read says so in its place. The next seed's walls are drawn once nobody waits.
     """
     names = list(on_page.shown)
-    for name in walls.quickest_first(names):
+    missing = walls.quickest_first([name for name in names if name not in on_page.fresh])
+    for name in missing:
         try:
-            ready = walls.kept(name, seed, WALL)
-            shown = _words(name, ready or walls.draw(name, seed, WALL))
+            shown = _words(name, walls.draw(name, seed, WALL))
             _last()[name] = shown
         except GenlibError as error:
-            ready, shown = None, Shown(name, error=str(error))
+            shown = Shown(name, error=str(error))
         on_page.shown[name] = shown
-        if ready is None:
-            on_page.show()
+        on_page.show(more=name != missing[-1])
     walls.ahead(names, seed + 1, WALL)
 
 

@@ -1,10 +1,15 @@
 """Walls of samples side by side as one element of the page: a click waits for the browser to go through each element."""
 
 import html
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import streamlit as st
+
 from genlib.ui.components import wire
+
+BLINK = 0.1  # seconds between two looks at walls that are being drawn
 
 _STYLE = """<style>
 .genlib-walls {display: grid; gap: 1.1rem 1.3rem;}
@@ -26,14 +31,24 @@ class Shown(NamedTuple):
     error: str = ""
 
 
-def show(place: Any, walls: Sequence[Shown], across: int, key: str) -> Any:
-    """Put the walls into a place, ``across`` in a row, and return the place where they stand, for the next ones. ``key``: unique in the app.
+class Grid:
+    """Where the walls stand on the page, ``across`` in a row. ``key``: unique in the app."""
 
-    The first place is Streamlit itself or a container: an empty place first would make the page jump.
-    """
-    cells = "".join(_cell(wall, key) for wall in walls)
-    columns = f"grid-template-columns: repeat({across}, minmax(0, 1fr))"
-    return place.html(f'{_STYLE}<div class="genlib-walls" style="{columns}">{cells}</div>')
+    def __init__(self, across: int, key: str) -> None:
+        self._across, self._key = across, key
+        self._place: Any = st  # an empty place first would make the page jump
+        self._next = 0.0
+
+    def show(self, walls: Sequence[Shown], *, more: bool = False) -> None:
+        """Put these in the place of those before. ``more`` follow soon: then it may wait for them, since a browser that is
+        given new walls faster than it can draw them shows none."""
+        now = time.monotonic()
+        if more and now < self._next:
+            return
+        self._next = now + BLINK
+        cells = "".join(_cell(wall, self._key) for wall in walls)
+        columns = f"grid-template-columns: repeat({self._across}, minmax(0, 1fr))"
+        self._place = self._place.html(f'{_STYLE}<div class="genlib-walls" style="{columns}">{cells}</div>')
 
 
 def _cell(wall: Shown, key: str) -> str:

@@ -12,7 +12,7 @@ from PIL import Image
 from genlib.ui.components import PRESET_MASKS, Box, Panel, Series, atlas_codes, atlas_sheet, preset_mask, wire
 from genlib.ui.components.canvas import decode_canvas
 from genlib.ui.components.latent_pad import LatentPadValue, decode_latent_pad
-from genlib.ui.components.player import PlayerValue, _panel_data, _series_data, decode_player, sprite_sheets
+from genlib.ui.components.player import BARE, PlayerValue, _panel_data, _series_data, decode_player, sprite_sheets
 
 
 def canvas_payload(image: np.ndarray, known: np.ndarray, /, **changes: object) -> dict[str, object]:
@@ -201,9 +201,9 @@ def test_short_films_travel_as_they_are(rng: np.random.Generator, shape: tuple[i
     assert base64.b64decode(data["bare"]) == frames.tobytes()
     still = _panel_data(Panel("p", np.broadcast_to(frames[0], frames.shape)), 7)
     assert (still["count"], base64.b64decode(still["bare"])) == (1, frames[0].tobytes())
-    long = rng.integers(0, 256, (80, 32, 32), dtype=np.uint8)
-    assert "bare" not in _panel_data(Panel("p", long), 80)
-    assert "bare" in _panel_data(Panel("p", np.broadcast_to(long[0], long.shape)), 80)
+    long = rng.integers(0, 256, (BARE // 1024 + 1, 32, 32), dtype=np.uint8)
+    assert "bare" not in _panel_data(Panel("p", long), len(long))
+    assert "bare" in _panel_data(Panel("p", np.broadcast_to(long[0], long.shape)), len(long))
 
 
 def answer(source: str, nonce: str, **fields: object) -> dict[str, object]:

@@ -19,7 +19,7 @@ SHEET_FRAMES = (
 )
 MAX_SHEET_SIDE = 8192
 # Bytes of pixels; a film as short travels as it is, and the browser shows it at once: it need not wait for a decoder.
-BARE = 1 << 16
+BARE = 1 << 17
 LONG = 512  # steps from which a series travels as base64 of floats, half as long as a list of numbers
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
