@@ -16,6 +16,7 @@ LOG = logging.getLogger("genlib")
 QUIET = 1.0  # seconds since a visitor was served before a task begins
 # The same where the page's last task took at most ``SHORT`` seconds: then a visitor hardly ever waits for it.
 SOON, SHORT = 0.2, 0.2
+LOOK = 0.05  # seconds between two looks at whether a pause is over: a task that needs a shorter one may be planned meanwhile
 
 Task = Callable[[], object]
 """Computes something under a turn that is held for it, and remembers it where the page will look."""
@@ -57,35 +58,50 @@ def _pause(page: str) -> float:
     return SOON if _took.get(page, 0.0) <= SHORT else QUIET
 
 
-def _take() -> tuple[str, Task] | None:
-    """The next task of the page that needs the shortest pause; waits for a plan if there is none."""
+def _due() -> str | None:
+    """Of the pages whose pause is over, the one that needs the shortest; waits for a plan if there is none."""
+    from genlib.ui import models
+
     with _news:
-        pages = [page for page, tasks in _plans.items() if tasks]
-        if not pages:
+        if not any(_plans.values()):
             _plans.clear()
             if not _closing:
                 _news.wait()
             return None
-        page = min(pages, key=_pause)
-        return page, _plans[page].pop(0)
+        return min(
+            (page for page, tasks in _plans.items() if tasks and _pause(page) <= models.idle()),
+            key=_pause,
+            default=None,
+        )
+
+
+def _take(page: str) -> Task | None:
+    """The next task of a page, unless the plan has been dropped since."""
+    with _news:
+        tasks = _plans.get(page)
+        return tasks.pop(0) if tasks and not _closing else None
 
 
 def _work() -> None:
     from genlib.ui import models
 
     while not _closing:
-        taken = _take()
-        if taken is None:
-            continue
-        page, task = taken
-        try:
-            with models.computing_when_idle(_pause(page)):
-                if _closing:
-                    return
-                start = time.perf_counter()
-                task()
-                _took[page] = time.perf_counter() - start
-        except GenlibError:
-            continue  # the page says so when somebody asks for it
-        except Exception:  # the thread's outer boundary: it must go on for the other tasks
-            LOG.exception("something could not be computed in advance")
+        page = _due()
+        if page is not None:
+            with models.computing_if_free() as free:
+                task = _take(page) if free else None
+                if task is not None:
+                    _do(page, task)
+                    continue
+        time.sleep(LOOK)
+
+
+def _do(page: str, task: Task) -> None:
+    start = time.perf_counter()
+    try:
+        task()
+    except GenlibError:
+        return  # the page says so when somebody asks for it
+    except Exception:  # the thread's outer boundary: it must go on for the other tasks
+        LOG.exception("something could not be computed in advance")
+    _took[page] = time.perf_counter() - start

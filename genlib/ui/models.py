@@ -50,16 +50,21 @@ def visited() -> None:
     _last_visit = time.monotonic()
 
 
+def idle() -> float:
+    """Seconds since a visitor was served."""
+    return time.monotonic() - _last_visit
+
+
 @contextmanager
-def computing_when_idle(quiet: float) -> Iterator[None]:
-    """The same for work that nobody waits for: it begins once no visitor has been served for ``quiet`` seconds."""
-    while time.monotonic() - _last_visit < quiet or not _turns.acquire(blocking=False):
-        time.sleep(0.05)
+def computing_if_free() -> Iterator[bool]:
+    """The same as `computing` for work that nobody waits for: without a turn to be had at once it gives False."""
+    free = _turns.acquire(blocking=False)
     try:
         with torch.inference_mode():
-            yield
+            yield free
     finally:
-        _turns.release()
+        if free:
+            _turns.release()
 
 
 @st.cache_resource(max_entries=128, show_spinner=False)

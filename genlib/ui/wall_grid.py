@@ -43,9 +43,10 @@ class Grid:
         """Put these in the place of those before. ``more`` follow soon: then it may wait for them, since a browser that is
         given new walls faster than it can draw them shows none."""
         now = time.monotonic()
-        if more and now < self._next:
-            return
-        self._next = now + BLINK
+        if more:
+            if now < self._next:
+                return
+            self._next = now + BLINK
         cells = "".join(_cell(wall, self._key) for wall in walls)
         columns = f"grid-template-columns: repeat({self._across}, minmax(0, 1fr))"
         self._place = self._place.html(f'{_STYLE}<div class="genlib-walls" style="{columns}">{cells}</div>')
