@@ -5,7 +5,7 @@ class Doors {
   constructor(parent) {
     this.list = el("ul", { class: "doors" });
     this.list.addEventListener("click", (event) => this.enter(event));
-    parent.append(el("nav", { class: "root", "aria-label": "Pages" }, this.list));
+    parent.append(el("nav", { class: "root", "aria-label": "Doors" }, this.list));
   }
 
   wake() {}
