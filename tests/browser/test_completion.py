@@ -16,7 +16,6 @@ from PIL import Image
 
 from genlib.data import load
 from genlib.data.codings import binarise
-from genlib.figures import completion as figures
 from genlib.figures import images
 from genlib.training import checkpoint
 from genlib.ui import links
@@ -81,15 +80,11 @@ def sheet(page, number: str = "") -> np.ndarray:
 
 def tiles(page, n: int) -> np.ndarray:
     """The single completions of a sheet, uint8 [n, 28, 28, 3]."""
-    scale, gap = -(-figures.TILE // 28), 8
-    columns = images.best_columns(n, 1.9)
+    columns, step = images.best_columns(n, 1.9), 28 + 1
     whole = sheet(page)[..., :3]
-    step = 28 * scale + gap
-    assert whole.shape[1] == columns * step - gap
+    assert whole.shape[1] == columns * step - 1
     places = [(i // columns * step, i % columns * step) for i in range(n)]
-    return np.stack(
-        [whole[t + scale // 2 : t + 28 * scale : scale, x + scale // 2 : x + 28 * scale : scale] for t, x in places]
-    )
+    return np.stack([whole[top : top + 28, left : left + 28] for top, left in places])
 
 
 def drag(page, surface, start: tuple[int, int], end: tuple[int, int]) -> None:
