@@ -185,6 +185,16 @@ def settings() -> Settings:
     return Settings(name, version, data, model, view, source, index, int(n), spacing, seed)
 
 
+def prepare() -> None:
+    """Compute what the page begins with: the codes and the plane of the first model, seconds that the first visitor need not wait."""
+    names = models.offered(CODES, NOISE, later=lambda name: not _is_plane(name))
+    if names:
+        name = names[0]
+        data = models.available()[name][1]
+        s = Settings(name, models.version(name), data, models.get(name), PLANE, TEST_IMAGE, 0, 20, BY_THE_PRIOR)
+        plane(s, codes_if_here(s))
+
+
 def _is_plane(name: str) -> bool:
     """Whether a checkpoint's code has two numbers: the page opens with one that can be shown whole."""
     return checkpoint.read_header(checkpoint.find_named(name)).config.get("latent") == 2

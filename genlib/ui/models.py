@@ -134,17 +134,22 @@ def _card(name: str, path: Path, version: float) -> dict[str, Any]:
     return checkpoint.read_card(name)
 
 
+def offered(*wanted: str, later: Callable[[str], bool] = lambda name: False) -> list[str]:
+    """The checkpoints with one of the abilities, in the order of `choose`: a page begins with the first.
+
+    ``later`` says which names stand behind the others, and variants stand behind all; those of data sets that ship whole stand before
+    them all, so that what a page begins with works on every machine.
+    """
+    found = available(*wanted)
+    plain = without_variants(found)
+    return sorted(found, key=lambda name: (found[name][1] not in datasets.EMBEDDED, later(name), name not in plain))
+
+
 def choose(
     *wanted: str, label: str = "Model", key: str = "model", later: Callable[[str], bool] = lambda name: False
 ) -> str:
-    """A selectbox of the checkpoints with one of the abilities; the choice lives in the URL under ``key``.
-
-    ``later`` says which names stand behind the others, and variants stand behind all; those of data sets that ship whole stand before
-    them all, so that what a page begins with works on every machine. Returns the checkpoint's name.
-    """
-    found, ability = available(*wanted), " or ".join(wanted)
-    plain = without_variants(found)
-    names = sorted(found, key=lambda name: (found[name][1] not in datasets.EMBEDDED, later(name), name not in plain))
+    """A selectbox of the checkpoints that are `offered`; the choice lives in the URL under ``key``. Returns the checkpoint's name."""
+    names, ability = offered(*wanted, later=later), " or ".join(wanted)
     if not names:
         raise GenlibError(
             f"No checkpoint here has the ability {ability!r} yet: train such a model on the Train page first."
