@@ -14,6 +14,7 @@ from pkgutil import iter_modules
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before PyTorch loads: a training job shares these cores
 
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.web import cli as streamlit_cli
 
 import genlib.ui
@@ -45,6 +46,7 @@ def main() -> None:
     """Load everything, then serve; arguments go to Streamlit, e.g. ``--server.port 8600``."""
     load()
     os.chdir(APP.parent)  # Streamlit reads .streamlit/config.toml from here
+    PagesManager.uses_pages_directory = False  # app.py makes the navigation: the first visitor need not find that out
     sys.argv = ["streamlit", "run", str(APP), *sys.argv[1:]]
     streamlit_cli.main()
 
