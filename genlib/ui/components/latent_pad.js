@@ -108,11 +108,11 @@ class Pad {
       throw error;
     });
     this.decodes += 1;
-    if (this.atlasId !== atlas.id) return bitmap.close();
+    if (this.atlasId !== atlas.id) return bitmap.close?.();
     this.sheet = offscreen(bitmap.width, bitmap.height);
     const context = this.sheet.getContext("2d", { willReadFrequently: true });
     context.drawImage(bitmap, 0, 0);
-    bitmap.close();
+    bitmap.close?.();
     this.tileHeight = this.sheet.height / this.data.grid;
     this.tileWidth = this.sheet.width / this.data.grid;
     this.texels = context.getImageData(0, 0, this.sheet.width, this.sheet.height).data;

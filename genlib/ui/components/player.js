@@ -43,7 +43,7 @@ class Player {
     this.live = el("div", { class: "sr", role: "status", "aria-live": "polite" });
     this.root = el("div", { class: "root", tabindex: "-1", "data-testid": "player" }, this.panelsBox, this.caption, this.charts, this.controls, this.live);
     parent.append(this.root);
-    this.bitmaps = new Map(); // sheet id -> ImageBitmap
+    this.pictures = new Map(); // sheet id -> decoded picture
     this.loop = false;
     this.later = new Later(() => this.commit(), 300);
     this.size = watchSize(this.root, () => {
@@ -73,16 +73,13 @@ class Player {
     this.theme = readTheme(this.root);
     const token = (this.token = {});
     const sheets = data.panels.flatMap((panel) => panel.sheets);
-    const fresh = sheets.filter(({ id }) => !this.bitmaps.has(id));
+    const fresh = sheets.filter(({ id }) => !this.pictures.has(id));
     const decoded = fresh.length ? await Promise.all(fresh.map(async ({ id, png }) => [id, await decodePng(png)])) : [];
-    if (this.token !== token) return undefined;
-    for (const [id, bitmap] of decoded) this.bitmaps.set(id, bitmap);
+    if (this.token !== token) return;
+    for (const [id, picture] of decoded) this.pictures.set(id, picture);
     this.adopt(data);
     const used = new Set(sheets.map(({ id }) => id));
-    for (const [id, bitmap] of this.bitmaps) {
-      if (used.has(id)) continue;
-      this.bitmaps.delete(id);
-    }
+    for (const id of this.pictures.keys()) if (!used.has(id)) this.pictures.delete(id);
   }
 
   adopt(data) {

@@ -26,10 +26,10 @@ const playerPanels = {
   },
 
   sheetPixels({ id }) {
-    const bitmap = this.bitmaps.get(id);
-    const context = offscreen(bitmap.width, bitmap.height).getContext("2d", { willReadFrequently: true });
-    context.drawImage(bitmap, 0, 0);
-    return context.getImageData(0, 0, bitmap.width, bitmap.height).data;
+    const picture = this.pictures.get(id);
+    const context = offscreen(picture.width, picture.height).getContext("2d", { willReadFrequently: true });
+    context.drawImage(picture, 0, 0);
+    return context.getImageData(0, 0, picture.width, picture.height).data;
   },
 
   unpackReveal(panel) {

@@ -98,7 +98,7 @@ const playerView = {
   // A frame on its sprite sheet, and where.
   sheetFrame(panel, step) {
     const place = step % panel.per_sheet;
-    const sheet = this.bitmaps.get(panel.sheets[Math.floor(step / panel.per_sheet)].id);
+    const sheet = this.pictures.get(panel.sheets[Math.floor(step / panel.per_sheet)].id);
     return [sheet, (place % panel.columns) * panel.width, Math.floor(place / panel.columns) * panel.height];
   },
 

@@ -107,10 +107,8 @@ function bytesOf(base64, start, length) {
   return bytes.subarray(start - 3 * first, start - 3 * first + length);
 }
 
-// Pixel values must come out as they went in: no colour management, no premultiplied alpha.
-const toBitmap = (source) => createImageBitmap(source, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
-
-// By way of an image: making a Blob waits for the browser's main process, which is busy just then, up to 5 ms each.
+// By way of an image: making a Blob waits for the browser's main process, which is busy just then, up to 5 ms each. Our PNGs name no
+// colour space and have no alpha, so pixel values come out as they went in.
 async function decodePng(base64) {
   const image = new Image();
   image.src = `data:image/png;base64,${base64}`;
@@ -123,7 +121,7 @@ async function decodeAsset({ png, url }) {
   if (!url) return decodePng(png);
   const answer = await fetch(new URL(`.${url}`, document.baseURI));
   if (!answer.ok) throw new Error(`${url}: ${answer.status}`);
-  return toBitmap(await answer.blob());
+  return createImageBitmap(await answer.blob(), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
 }
 
 function offscreen(width, height) {
