@@ -3,8 +3,8 @@
     python benchmarks/page_opening.py [--json] [--repeats 5]
 
 The app is started anew for each repeat, as ``genlib app`` starts it; the first row is the visit that comes first after it has opened its
-port. Each page is visited by a browser that was never there, so that the app's own scripts are loaded, too, and then once more. A picture is an image that has loaded, a
-canvas on which something has been painted, or a chart. The clock is the browser's own; it starts when the
+port. Each page is visited by a browser that was never there, so that the app's own scripts are loaded, too, and then once more. A picture
+is an image that has loaded, a canvas on which something has been painted, or a chart. The clock is the browser's own; it starts when the
 address is entered, or with the click on Start, and is read in the frame after the one in which the picture was found. Medians.
 """
 
@@ -90,19 +90,20 @@ def main() -> None:
     asked = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    pages = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if path.stem not in ("home", "train"))
+    names = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if path.stem not in ("home", "train"))
+    pages = {"home": "", **{name: name for name in names}}  # name -> address
     first, loss = "the first visit: home", "train: Start to first loss"
-    rows: dict[str, list[tuple[float, ...]]] = {first: [], **{name or "home": [] for name in ("", *pages)}, loss: []}
+    rows: dict[str, list[tuple[float, ...]]] = {first: [], **{name: [] for name in pages}, loss: []}
     with sync_playwright() as playwright:
-        path = shutil.which("chromium") or shutil.which("google-chrome")
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        chromium = shutil.which("chromium") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         for _ in range(asked.repeats):
             runs = tempfile.mkdtemp()  # empty each time: the curve of an earlier run would be taken for the new one's
             server, url = serve(runs)
             try:
                 rows[first].append(opened(browser, url))
-                for name in ("", *pages):
-                    rows[name or "home"].append(opened(browser, f"{url}/{name}"))
+                for name, path in pages.items():
+                    rows[name].append(opened(browser, f"{url}/{path}"))
                 rows[loss].append((first_loss(browser, url),))
             finally:
                 server.terminate()
@@ -119,9 +120,7 @@ def main() -> None:
     for name, times in medians.items():
         print(f"{name:32}" + "".join(f"{seconds:14.2f}" for seconds in times))
     for i, what in enumerate(("new browser", "once more")):
-        print(
-            f"median of the pages, {what}: {statistics.median(medians[name or 'home'][i] for name in ('', *pages)):.2f} s"
-        )
+        print(f"median of the pages, {what}: {statistics.median(medians[name][i] for name in pages):.2f} s")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def walls(names: Sequence[str], data: str, seed: int) -> dict[str, walls_of.Wall
     last: dict[str, Shown] = st.session_state.setdefault("compare-walls", {})
     shown = {REAL: _shown_real(data, seed)}
     shown |= {name: last.get(name) or Shown(short(name, data), note="being drawn") for name in names}
-    drawn = {name: wall for name in names if (wall := _kept(name, seed)) is not None}
+    drawn = {name: wall for name in names if (wall := walls_of.kept(name, seed, WALL)) is not None}
     shown |= {name: _shown(name, data, wall) for name, wall in drawn.items()}
     grid = wall_grid.Grid(min(ACROSS, len(shown)), "compare")
     grid.show(list(shown.values()))
@@ -96,13 +96,6 @@ def walls(names: Sequence[str], data: str, seed: int) -> dict[str, walls_of.Wall
     last |= {name: shown[name] for name in drawn}
     walls_of.ahead(names, seed + 1, WALL)
     return {name: drawn[name] for name in names if name in drawn}
-
-
-def _kept(name: str, seed: int) -> walls_of.Wall | None:
-    try:
-        return walls_of.kept(name, seed, WALL)
-    except GenlibError:
-        return None  # drawing it says what is wrong
 
 
 def _shown(name: str, data: str, wall: walls_of.Wall) -> Shown:

@@ -107,20 +107,13 @@ def kept_walls(names: list[str], seed: int) -> Walls:
     """The wall of each checkpoint, if it is drawn already, else the visitor's last one or the kept samples."""
     fresh = set()
     for name in names:
-        wall = _kept(name, seed)
+        wall = walls.kept(name, seed, WALL)
         if wall is not None:
             _last()[name] = _words(name, wall)
             fresh.add(name)
     on_page = Walls({name: _last().get(name) or _sample(name) for name in names}, fresh)
     on_page.show()
     return on_page
-
-
-def _kept(name: str, seed: int) -> walls.Wall | None:
-    try:
-        return walls.kept(name, seed, WALL)
-    except GenlibError:
-        return None  # drawing it says what is wrong
 
 
 def _sample(name: str) -> Shown:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from genlib.errors import GenlibError
 from genlib.ui import ahead as in_advance
 from genlib.ui.components.wire import digest
 from genlib.ui.recent import Recent
@@ -43,10 +44,13 @@ _took: dict[str, float] = {}  # seconds that the last wall of each checkpoint to
 
 
 def kept(name: str, seed: int, layout: Layout) -> Wall | None:
-    """The wall if it has been drawn already."""
+    """The wall if it has been drawn already; none of a checkpoint that cannot be read, since drawing it says what is wrong."""
     if "torch" not in sys.modules:
         return None
-    return _walls.get(_key(name, seed, layout))
+    try:
+        return _walls.get(_key(name, seed, layout))
+    except GenlibError:
+        return None
 
 
 def draw(name: str, seed: int, layout: Layout) -> Wall:

@@ -126,9 +126,8 @@ _GREYS = bytes(level for level in range(256) for _ in "rgb")
 def png_bytes(array: np.ndarray) -> bytes:
     """Lossless PNG of a uint8 [H, W] or [H, W, 3] array."""
     picture = Image.fromarray(array)
-    if (
-        array.ndim == 2
-    ):  # as indices into a palette of all greys: without PNG's search for row filters it takes half the time
+    # Grey as indices into a palette of all greys: without PNG's search for row filters it takes half the time.
+    if array.ndim == 2:
         picture = Image.frombytes("P", picture.size, array.tobytes())
         picture.putpalette(_GREYS)
     buffer = io.BytesIO()
@@ -181,7 +180,7 @@ def lasting_png_asset(pixels: np.ndarray | bytes, coordinates: str) -> dict[str,
     """
     if not runtime.exists():  # without a server there is no address
         return png_asset(pixels)
-    png = pixels if isinstance(pixels, bytes) else png_bytes(pixels)
+    png = pixels if isinstance(pixels, bytes) else base64.b64decode(png_asset(pixels)["png"])  # packed once, kept
     return {"id": digest(pixels), "url": runtime.get_instance().media_file_mgr.add(png, "image/png", coordinates)}
 
 
